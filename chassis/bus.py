@@ -1,0 +1,240 @@
+"""The connection to the bus, with the settings that keep a process alive and honest.
+
+Invariants: it reconnects for ever; a connection that is closed for good ends the process (a pull loop on a closed
+connection spins without a pause and freezes the event loop); a refused subject is a permanent error that names the
+subject, never a mere timeout; a missing message and an unanswered question are told apart.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import nats.errors
+import structlog
+from faststream.nats import NatsBroker, NatsMessage, NatsNKey
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js import JetStreamContext
+from nats.js.api import RawStreamMsg
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
+
+from chassis import tracing
+from chassis.failures import PermanentError, TransientError
+
+_log = structlog.get_logger(__name__)
+
+PUBLISH_TIMEOUT_SECONDS: Final = 5.0
+PUBLISH_TRIES: Final = 4
+WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+"""A conditional publish was refused: on a single server (10071), or on a cluster while a rival is in flight (10164)."""
+SAME_ID_IN_FLIGHT: Final = 10158
+EXIT_BUS_CLOSED: Final = 70
+
+
+class ConflictError(Exception):
+    """Something was stored under the filter since the sequence that the publisher expected."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where the bus keeps a message that it acknowledged."""
+
+    stream: str
+    sequence: int
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A condition on a publish: nothing is stored under `subject_filter` after `last_sequence`."""
+
+    subject_filter: str
+    last_sequence: int
+
+
+async def _undecoded(message: NatsMessage) -> NatsMessage:
+    return message
+
+
+class Bus:
+    """One process's connection. `broker` is FastStream's, for subscriptions; everything else goes through here."""
+
+    def __init__(self, url: str, *, name: str, nkey_file: Path, inbox_prefix: str) -> None:
+        self.name = name
+        self.inbox_prefix = inbox_prefix
+        self._stopping = False
+        self._denied: dict[str, str] = {}
+        self.broker = NatsBroker(
+            url.split(","),
+            name=name,
+            security=NatsNKey.from_file(str(nkey_file)),
+            inbox_prefix=inbox_prefix,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            ping_interval=20,
+            apply_types=False,
+            decoder=_undecoded,
+            logger=None,
+            error_cb=self._on_error,
+            closed_cb=self._on_closed,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+            pending_size=16 * 1024 * 1024,
+        )
+
+    async def connect(self) -> None:
+        """Connect, waiting for the server as long as it takes."""
+        await self.broker.connect()
+
+    async def start(self) -> None:
+        """Begin delivering to the broker's subscribers."""
+        await self.broker.start()
+
+    async def close(self) -> None:
+        """Drain and disconnect."""
+        self._stopping = True
+        await self.broker.stop()
+
+    @property
+    def client(self) -> Client:
+        """nats-py's client. Only the chassis uses it."""
+        return self.broker.connection
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        """JetStream through the same connection."""
+        return self.client.jetstream(timeout=PUBLISH_TIMEOUT_SECONDS)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up at this moment."""
+        try:
+            return self.client.is_connected
+        except Exception:  # noqa: BLE001 - FastStream raises its own error type before the first connection
+            return False
+
+    async def check(self) -> None:
+        """Raise where the bus does not answer within two seconds."""
+        if not self.connected:
+            raise ConnectionError("not connected to the bus")
+        await self.client.flush(timeout=2)
+
+    async def publish(
+        self,
+        subject: str,
+        body: bytes,
+        *,
+        stream: str,
+        message_id: str,
+        expect: Expectation | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Stored:
+        """Store a message and wait until it is on disk.
+
+        Repeating is safe: the same `message_id` is kept once. Raises `ConflictError` where `expect` does not hold,
+        `PermanentError` where the subject is denied, `TransientError` where the bus does not answer.
+        """
+        sent = {**(headers or {}), "Nats-Msg-Id": message_id}
+        if expect is not None:
+            sent["Nats-Expected-Last-Subject-Sequence"] = str(expect.last_sequence)
+            sent["Nats-Expected-Last-Subject-Sequence-Subject"] = expect.subject_filter
+        jetstream = self.jetstream
+        for _ in range(PUBLISH_TRIES):
+            try:
+                ack = await jetstream.publish(
+                    subject, body, timeout=PUBLISH_TIMEOUT_SECONDS, stream=stream, headers=dict(sent)
+                )
+            except (TimeoutError, nats.errors.TimeoutError):
+                self._raise_if_denied(subject)
+                continue
+            except NoStreamResponseError as error:
+                raise TransientError(f"the stream {stream} does not answer") from error
+            except (nats.errors.ConnectionClosedError, nats.errors.ConnectionReconnectingError) as error:
+                raise TransientError("the bus is away") from error
+            except APIError as error:
+                if error.err_code in WRONG_LAST_SEQUENCE:
+                    raise ConflictError(str(error.description)) from error
+                if error.err_code != SAME_ID_IN_FLIGHT:
+                    raise TransientError(f"the bus refused a message: {error.description}") from error
+                await asyncio.sleep(0.05)
+            else:
+                return Stored(ack.stream, ack.seq, bool(ack.duplicate))
+        raise TransientError(f"the bus did not confirm a message on {subject}")
+
+    async def hint(self, subject: str, body: bytes) -> None:
+        """Publish without waiting. For what may be lost."""
+        await self.client.publish(subject, body)
+
+    async def last(self, stream: str, subject: str) -> RawStreamMsg | None:
+        """The last message stored under a subject (which may end in a wildcard), or None where there is none.
+
+        Raises `PermanentError` where reading it is denied and `TransientError` where the bus does not answer: an
+        unanswered question never counts as "there is none".
+        """
+        api_subject = f"$JS.API.DIRECT.GET.{stream}.{subject}"
+        for _ in range(PUBLISH_TRIES):
+            try:
+                return await self.jetstream.get_msg(stream, subject=subject, direct=True)
+            except NotFoundError:
+                return None
+            except (TimeoutError, nats.errors.TimeoutError):
+                self._raise_if_denied(api_subject)
+            except (APIError, nats.errors.NoRespondersError, nats.errors.ConnectionClosedError) as error:
+                raise TransientError(f"the stream {stream} cannot be read: {error}") from error
+        raise TransientError(f"the stream {stream} does not answer")
+
+    async def ask(
+        self, subject: str, body: bytes, *, timeout_seconds: float = 5.0, headers: dict[str, str] | None = None
+    ) -> Msg:
+        """Ask and wait for one answer, within the current trace. Raises `TransientError` where nobody answers."""
+        sent = dict(headers or {})
+        if parent := tracing.traceparent():
+            sent["traceparent"] = parent
+        try:
+            return await self.client.request(subject, body, timeout=timeout_seconds, headers=sent or None)
+        except (TimeoutError, nats.errors.TimeoutError) as error:
+            self._raise_if_denied(subject)
+            raise TransientError(f"no answer to {subject} within {timeout_seconds:g} s") from error
+        except (
+            nats.errors.NoRespondersError,
+            nats.errors.ConnectionClosedError,
+            nats.errors.ConnectionReconnectingError,
+        ) as error:
+            raise TransientError(f"nobody answers {subject}") from error
+
+    async def listen(self, subject: str, receive: Callable[[Msg], Awaitable[None]], *, queue: str = "") -> Subscription:
+        """Receive what is published from now on; replicas that name the same `queue` share it."""
+        return await self.client.subscribe(subject, queue=queue, cb=receive)
+
+    def _raise_if_denied(self, subject: str) -> None:
+        if subject in self._denied:
+            raise PermanentError(
+                "denied_by_bus",
+                f"this service's credential may not use {subject}",
+                next_step="Compare contracts/topology.py with the server; `make up` writes its permissions anew.",
+            )
+
+    async def _on_error(self, error: Exception) -> None:
+        text = str(error)
+        if "permissions violation" in text.lower():
+            subject = text.split('"')[1] if '"' in text else text
+            self._denied[subject] = text
+            _log.error("the bus denied a subject", subject=subject)
+        else:
+            _log.warning("bus error", error_type=type(error).__name__, error=text)
+
+    async def _on_closed(self) -> None:
+        if not self._stopping:
+            _log.critical("the bus connection is closed for good; ending this process so that it is started anew")
+            os._exit(EXIT_BUS_CLOSED)
+
+    async def _on_disconnected(self) -> None:
+        if not self._stopping:
+            _log.warning("disconnected from the bus")
+
+    async def _on_reconnected(self) -> None:
+        _log.info("reconnected to the bus")

@@ -1,0 +1,291 @@
+"""The one way in: fetch, check, look, do, say, acknowledge.
+
+Invariants
+- A message is acknowledged only after its outcome is stored. Everything before the ack is safe to repeat.
+- A message that is not one of ours (malformed, misplaced, forged) is laid aside and its neighbours do not notice.
+- Exactly one place, `failures.decide`, says what a failure means.
+- No message is dropped: it ends acknowledged, handed back with a delay, or laid aside.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+from faststream import AckPolicy
+from faststream.nats import ConsumerConfig, JStream, NatsMessage, PullSub
+from nats.aio.msg import Msg
+from opentelemetry.trace import SpanKind
+from pydantic import ValidationError
+
+from chassis import dead_letters, metrics, tracing
+from chassis.bus import Bus
+from chassis.failures import RETRY_DELAYS_SECONDS, GiveUp, PermanentError, Retry, decide
+from chassis.heartbeat import Heartbeat
+from chassis.identity import EventKey
+from chassis.looking import look
+from chassis.publishing import Publisher
+from contracts import subjects
+from contracts.envelope import Event, ServiceName, Value
+from contracts.events import RUN_REQUESTS, parse
+from contracts.topology import CONSUMERS, ConsumerSpec
+
+_log = structlog.get_logger(__name__)
+
+E = TypeVar("E", bound=Event)
+
+DELIVERIES_BEFORE_POISON: Final = 12
+"""A message that was delivered this often without ever being settled is taken to kill whoever handles it."""
+
+
+@dataclass(frozen=True)
+class GaveUp:
+    """What a failed deed leaves for the event that tells of it."""
+
+    error: PermanentError
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Subscription(Generic[E]):
+    """One row of a service's table: on this event, do this deed, say that.
+
+    `deed` returns the data of `says` (or None where the service says nothing). Where the deed fails for good, `explain`
+    turns the failure into the data of `or_else`; a row without `or_else` has its message laid aside instead.
+    """
+
+    hears: type[E]
+    deed: Callable[[E], Awaitable[Value | None]]
+    says: type[Event] | None = None
+    or_else: type[Event] | None = None
+    explain: Callable[[E, GaveUp], Value] | None = None
+    retry_delays_seconds: Sequence[float] = RETRY_DELAYS_SECONDS
+
+    @property
+    def outcomes(self) -> tuple[type[Event], ...]:
+        """The kinds of event that may come of it."""
+        return tuple({kind for kind in (self.says, self.or_else) if kind is not None})
+
+
+WaitingListener = Callable[[Event, Retry, Exception], Awaitable[None]]
+
+
+async def _nobody_listens(event: Event, retry: Retry, error: Exception) -> None:
+    """The default: a wait is only logged."""
+
+
+@dataclass
+class Consumer:
+    """Carries out a service's subscriptions."""
+
+    bus: Bus
+    service: ServiceName
+    key: EventKey
+    publisher: Publisher
+    subscriptions: Sequence[Subscription[Any]]
+    workers: int
+    fetch_batch: int
+    ack_wait_seconds: float
+    on_waiting: WaitingListener = _nobody_listens
+    _rows: Mapping[str, Subscription[Any]] = field(init=False)
+    _slots: asyncio.Semaphore = field(init=False)
+    _heartbeat: Heartbeat = field(init=False)
+    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _draining: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._rows = {row.hears.kind: row for row in self.subscriptions}
+        self._slots = asyncio.Semaphore(self.workers)
+        self._heartbeat = Heartbeat(self.ack_wait_seconds)
+        for spec in self.durables:
+            self.bus.broker.subscriber(
+                stream=JStream(spec.stream, declare=False),
+                durable=spec.durable,
+                pull_sub=PullSub(batch_size=self.fetch_batch, timeout=self.ack_wait_seconds / 3),
+                config=ConsumerConfig(filter_subjects=list(spec.filter_subjects)),
+                ack_policy=AckPolicy.MANUAL,
+                inbox_prefix=f"{self.bus.inbox_prefix}.".encode(),
+            )(self._receive)
+
+    @property
+    def durables(self) -> tuple[ConsumerSpec, ...]:
+        """The durable consumers this service fetches from."""
+        return tuple(spec for spec in CONSUMERS if spec.service == self.service)
+
+    async def keep_alive(self) -> None:
+        """Beat for every message in flight, until cancelled."""
+        await self._heartbeat.run()
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Finish what is in flight within `grace_seconds`; hand the rest back, to be delivered at once to another."""
+        self._draining = True
+        for subscriber in self.bus.broker.subscribers:
+            await subscriber.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=grace_seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    async def _receive(self, message: NatsMessage) -> None:
+        """Take a message into the work in flight. Returns when a worker has it, so that fetching waits for workers,
+        never one message for another's end."""
+        raw: Msg = message.raw_message
+        self._heartbeat.add(id(raw), raw.in_progress)
+        try:
+            await self._slots.acquire()
+        except asyncio.CancelledError:
+            self._heartbeat.remove(id(raw))
+            await raw.nak()
+            raise
+        if self._draining:
+            self._slots.release()
+            self._heartbeat.remove(id(raw))
+            await raw.nak()
+            return
+        task = asyncio.create_task(self._work(raw))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, raw: Msg) -> None:
+        started = time.perf_counter()
+        kind = raw.subject.rpartition(".")[2]
+        metrics.IN_FLIGHT.labels(self.service).inc()
+        outcome = "handed back"
+        try:
+            outcome = await self._settle(raw)
+        except asyncio.CancelledError:
+            await raw.nak()
+        except Exception as error:  # noqa: BLE001 - the last line: nothing may end the loop, and nothing is dropped
+            _log.warning("could not settle a message", subject=raw.subject, error=str(error), exc_info=True)
+            await raw.nak(delay=RETRY_DELAYS_SECONDS[0])
+        finally:
+            self._heartbeat.remove(id(raw))
+            self._slots.release()
+            metrics.IN_FLIGHT.labels(self.service).dec()
+            metrics.HANDLED.labels(self.service, kind if kind in self._rows else "other", outcome).inc()
+            metrics.DURATION.labels(self.service, kind if kind in self._rows else "other").observe(
+                time.perf_counter() - started
+            )
+
+    async def _settle(self, raw: Msg) -> str:
+        try:
+            event = parse(raw.data)
+            self._check(event, raw.subject)
+        except (ValidationError, _MisplacedError) as error:
+            await self._lay_aside(raw, "malformed" if isinstance(error, ValidationError) else "forged", error)
+            await raw.ack()
+            return "laid aside"
+        row = self._rows[event.kind]
+        deed = getattr(row.deed, "__name__", event.kind)
+        with tracing.span(
+            f"{self.service} {deed}",
+            kind=SpanKind.CONSUMER,
+            parent=event.traceparent,
+            attributes={
+                "messaging.system": "nats",
+                "messaging.destination.template": f"environment.*.{event.kind}",
+                "messaging.message.id": str(event.id),
+                "slipway.environment": event.subject,
+                "slipway.run_id": str(event.run_id),
+            },
+        ) as span:
+            outcome = await self._carry_out(row, event, raw)
+            span.set_attribute("slipway.outcome", outcome)
+            return outcome
+
+    async def _carry_out(self, row: Subscription[Any], event: Event, raw: Msg) -> str:
+        delivered = raw.metadata.num_delivered
+        try:
+            if row.outcomes:
+                sequence = raw.metadata.sequence.stream if raw.metadata.stream == subjects.ENVIRONMENTS else 0
+                seen = await look(self.bus, event, sequence, row.outcomes, RUN_REQUESTS)
+                if seen != "go on":
+                    await raw.ack()
+                    return seen
+            if delivered > DELIVERIES_BEFORE_POISON:
+                raise PermanentError(
+                    "ends_its_worker",
+                    f"handling this was begun {delivered - 1} times and never ended",
+                    next_step="Look at this service's log around the trace, then replay the dead letter.",
+                )
+            data = await row.deed(event)
+            if row.says is not None:
+                if data is None:
+                    raise TypeError(f"{row.deed} must return the data of {row.says.__name__}")
+                await self.publisher.say(row.says, data, event)
+        except Exception as error:  # noqa: BLE001 - every failure is decided here, and only here
+            return await self._fail(row, event, raw, error)
+        await raw.ack()
+        return "done"
+
+    async def _fail(self, row: Subscription[Any], event: Event, raw: Msg, error: Exception) -> str:
+        verdict = decide(error, raw.metadata.num_delivered, row.retry_delays_seconds)
+        if isinstance(verdict, Retry):
+            _log.warning(
+                "a step waits for its next attempt",
+                event_kind=event.kind,
+                environment=event.subject,
+                run_id=str(event.run_id),
+                attempt=verdict.attempt,
+                delay_seconds=verdict.delay_seconds,
+                error_type=type(error).__name__,
+                error=str(error)[:500],
+            )
+            await self.on_waiting(event, verdict, error)
+            await raw.nak(delay=verdict.delay_seconds)
+            return "waiting"
+        return await self._give_up(row, event, raw, verdict)
+
+    async def _give_up(self, row: Subscription[Any], event: Event, raw: Msg, verdict: GiveUp) -> str:
+        _log.error(
+            "a step failed for good",
+            event_kind=event.kind,
+            environment=event.subject,
+            run_id=str(event.run_id),
+            code=verdict.error.code,
+            attempts=verdict.attempts,
+            error=str(verdict.error)[:500],
+            exc_info=verdict.error.__cause__,
+        )
+        if row.or_else is None or row.explain is None:
+            await self._lay_aside(raw, verdict.error.code, verdict.error)
+        else:
+            await self.publisher.say(row.or_else, row.explain(event, GaveUp(verdict.error, verdict.attempts)), event)
+        await raw.ack()
+        return "failed"
+
+    def _check(self, event: Event, subject: str) -> None:
+        """Refuse an event that stands on the wrong subject, or whose id does not follow from its cause."""
+        original = subject.split(".", 2)[2] if subject.startswith("replay.") else subject
+        if subjects.of(event) != original:
+            raise _MisplacedError(f"an event {event.type} of {event.subject} stands on {original}")
+        if event.id != self.key.derive(event.causation_id, event.kind):
+            raise _MisplacedError("the event's id does not follow from its cause")
+        if event.kind not in self._rows:
+            raise _MisplacedError(f"{self.service} does not hear {event.kind}")
+
+    async def _lay_aside(self, raw: Msg, reason: str, error: Exception) -> None:
+        if isinstance(error, ValidationError):
+            text = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:5]
+            )
+        else:
+            text = str(error)
+        await dead_letters.lay_aside(
+            self.bus,
+            service=self.service,
+            subject=raw.subject,
+            stream=raw.metadata.stream,
+            sequence=raw.metadata.sequence.stream,
+            body=raw.data,
+            reason=reason,
+            error=text,
+        )
+
+
+class _MisplacedError(Exception):
+    """A well-formed event that cannot have come from where it says."""

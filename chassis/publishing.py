@@ -1,0 +1,117 @@
+"""The one way out: an event is built here, with an id that follows from its cause, and is stored before anybody goes
+on.
+
+Invariant: `say` may be called any number of times for the same cause and kind; the log holds one event.
+"""
+
+from typing import TypeVar, cast
+from uuid import UUID
+
+from chassis import tracing
+from chassis.bus import Bus, ConflictError, Expectation, Stored
+from chassis.clock import Clock
+from chassis.identity import EventKey
+from contracts import subjects
+from contracts.envelope import Event, ServiceName, Value
+
+E = TypeVar("E", bound=Event)
+
+
+class Publisher:
+    """Says a service's events."""
+
+    def __init__(self, bus: Bus, service: ServiceName, key: EventKey, clock: Clock) -> None:
+        self._bus = bus
+        self._service = service
+        self._key = key
+        self._clock = clock
+
+    def id_of(self, kind: type[Event], cause: UUID) -> UUID:
+        """The id that an event of this kind has when `cause` brings it about."""
+        return self._key.derive(cause, kind.kind)
+
+    def compose(self, kind: type[E], data: Value, because: Event) -> E:
+        """The event of this kind that `because` brings about, in the same run. Nothing is said yet."""
+        return kind.model_validate(
+            {
+                "id": self._key.derive(because.id, kind.kind),
+                "source": self._service,
+                "type": _type_of(kind),
+                "subject": because.subject,
+                "time": self._clock.now(),
+                "incarnation": because.incarnation,
+                "runid": because.run_id,
+                "correlationid": because.correlation_id,
+                "causationid": because.id,
+                "traceparent": tracing.traceparent() or because.traceparent,
+                "data": data,
+            }
+        )
+
+    async def say(self, kind: type[E], data: Value, because: Event) -> E:
+        """Say that `because` had this outcome; returns when it is stored. Raises as `Bus.publish`."""
+        event = self.compose(kind, data, because)
+        await self.store(event)
+        return event
+
+    async def store(self, event: Event) -> Stored:
+        """Put a composed event on the log."""
+        return await self._bus.publish(
+            subjects.of(event), event.to_json(), stream=subjects.ENVIRONMENTS, message_id=str(event.id)
+        )
+
+    async def begin_run(
+        self,
+        kind: type[E],
+        data: Value,
+        *,
+        environment: str,
+        cause: UUID,
+        last_sequence: int,
+        incarnation: UUID | None = None,
+        traceparent: str | None = None,
+    ) -> tuple[E, int]:
+        """Begin a run: store its request on the condition that nothing has happened to the environment since
+        `last_sequence`. Returns the event and its stream sequence.
+
+        The id follows from `cause`, so asking again for the same cause finds the run that was begun. A request without
+        `incarnation` begins a new one. Raises `ConflictError` where somebody else was first.
+        """
+        event_id = self._key.derive(cause, kind.kind)
+        event = kind.model_validate(
+            {
+                "id": event_id,
+                "source": self._service,
+                "type": _type_of(kind),
+                "subject": environment,
+                "time": self._clock.now(),
+                "incarnation": incarnation or event_id,
+                "runid": event_id,
+                "correlationid": event_id,
+                "causationid": cause,
+                "traceparent": traceparent or tracing.traceparent(),
+                "data": data,
+            }
+        )
+        try:
+            stored = await self._bus.publish(
+                subjects.of(event),
+                event.to_json(),
+                stream=subjects.ENVIRONMENTS,
+                message_id=str(event.id),
+                expect=Expectation(subjects.every_event_of(environment), last_sequence),
+            )
+        except ConflictError:
+            # A single server checks the expectation before the message id, so our own earlier success looks like this.
+            last = await self._bus.last(subjects.ENVIRONMENTS, subjects.of(event))
+            if last is None or last.data is None or last.seq is None:
+                raise
+            ours = kind.model_validate_json(last.data)
+            if ours.id != event_id:
+                raise
+            return ours, last.seq
+        return event, stored.sequence
+
+
+def _type_of(kind: type[Event]) -> str:
+    return cast("str", kind.model_fields["type"].default)

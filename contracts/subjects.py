@@ -1,0 +1,78 @@
+"""Every subject on the bus, and the only place that builds or takes apart one."""
+
+from typing import Final
+from uuid import UUID
+
+from contracts.envelope import Event
+from contracts.signals import Signal
+from contracts.values import Step
+
+ENVIRONMENTS: Final = "ENVIRONMENTS"
+"""Stream: the whole history of every environment."""
+SIGNALS: Final = "SIGNALS"
+"""Stream: facts from outside."""
+TIMERS: Final = "TIMERS"
+"""Stream: message schedules and their firings."""
+STEP_LOGS: Final = "STEP_LOGS"
+"""Stream: output lines of runs."""
+DEAD_LETTERS: Final = "DEAD_LETTERS"
+"""Stream: messages nobody could handle, with reason and original bytes."""
+REPLAYS: Final = "REPLAYS"
+"""Stream: dead letters that an operator sent back to the one service that could not handle them."""
+
+ALL_ENVIRONMENT_EVENTS: Final = "environment.*.*"
+
+
+def of(event: Event) -> str:
+    """`environment.<name>.<event_in_snake_case>`."""
+    return f"environment.{event.subject}.{event.kind}"
+
+
+def of_signal(signal: Signal) -> str:
+    """`signal.<name>.<signal_in_snake_case>`; the name `platform` (reserved) where no environment is meant."""
+    return f"signal.{signal.subject or 'platform'}.{signal.kind}"
+
+
+def every_event_of(environment: str) -> str:
+    """All events of one environment."""
+    return f"environment.{environment}.>"
+
+
+def every_event_of_kind(kind: str) -> str:
+    """All events of one kind."""
+    return f"environment.*.{kind}"
+
+
+def one_kind_of(environment: str, kind: str) -> str:
+    """The events of one kind of one environment."""
+    return f"environment.{environment}.{kind}"
+
+
+def step_log(run_id: UUID, step: Step) -> str:
+    """Output lines of one step of a run."""
+    return f"step_log.{run_id}.{step}"
+
+
+def step_logs_of(run_id: UUID) -> str:
+    """Output lines of all steps of a run."""
+    return f"step_log.{run_id}.*"
+
+
+def dead_letter(service: str, original: str) -> str:
+    """Where a service lays a message that it cannot handle."""
+    return f"dead_letter.{service}.{original}"
+
+
+def replay(service: str, original: str) -> str:
+    """Where a dead letter is put back for the service that laid it down."""
+    return f"replay.{service}.{original}"
+
+
+def query(name: str) -> str:
+    """A question to the catalog (request/reply)."""
+    return f"query.catalog.{name}"
+
+
+def request(name: str) -> str:
+    """A request to the gateway (request/reply), for other systems."""
+    return f"request.gateway.{name}"

@@ -1,0 +1,131 @@
+"""The things events speak of: what was asked for, what was made, what was taken away again.
+
+Each value is filled by one service and carried on by the next ones, so that any event of a run tells everything that
+was known when it was said.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, StringConstraints
+
+from contracts.envelope import Timestamp, Value
+from contracts.names import (
+    BranchName,
+    EnvironmentName,
+    GoldenPathName,
+    PersonName,
+    RepositoryName,
+    SemanticVersion,
+    TeamName,
+)
+
+Kind = Literal["preview", "staging", "production"]
+Step = Literal["infrastructure", "secrets", "pipeline"]
+Text = Annotated[str, StringConstraints(max_length=2000)]
+
+
+class Owner(Value):
+    """Who answers for an environment: a person and the team they asked for."""
+
+    person: PersonName
+    team: TeamName
+
+
+class EnvironmentSpec(Value):
+    """The desired state, complete: every default of the golden path is filled in."""
+
+    name: EnvironmentName
+    kind: Kind
+    golden_path: GoldenPathName
+    golden_path_version: SemanticVersion
+    owner: Owner
+    repository: RepositoryName
+    branch: BranchName
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    expires_at: Timestamp | None = None
+
+
+class Resource(Value):
+    """One thing that exists because of an environment."""
+
+    kind: str
+    """What it is in the platform's words: `database`, `dns_record`, `route`, `namespace`, `repository`, `secret`, …"""
+    id: str
+    """Its address where it lives, for instance `apps/env_demo_api` or `acme/demo-api`."""
+
+
+class LeftBehind(Value):
+    """A thing that an undo could not, or would not, remove."""
+
+    resource: Resource
+    reason: Text
+
+
+class Receipt(Value):
+    """What an undo did."""
+
+    removed: tuple[Resource, ...] = ()
+    left_behind: tuple[LeftBehind, ...] = ()
+
+
+class Database(Value):
+    """Where an environment's data lives. No credential: those are leased from OpenBao."""
+
+    host: str
+    port: int
+    database: str
+    schema_name: str
+    owner_role: str
+
+
+class Infrastructure(Value):
+    """What Terraform made."""
+
+    url: str | None = None
+    hostname: str | None = None
+    namespace: str
+    database: Database | None = None
+    resources: tuple[Resource, ...]
+    commit: str
+    """Commit of the environments repository that was applied."""
+
+
+class Secrets(Value):
+    """Where secrets are, never what they are."""
+
+    kv_path: str
+    kv_version: int
+    names: tuple[str, ...]
+    database_role: str | None = None
+    """Role of OpenBao's database engine that leases credentials (`database/creds/<role>`)."""
+    policy: str
+    workload_role: str
+    access_group: str
+    """The `env:<name>:developer` grant."""
+
+
+class Pipeline(Value):
+    """The repository and the workflow in it."""
+
+    repository: RepositoryName
+    repository_id: int
+    html_url: str
+    clone_url: str
+    branch: BranchName
+    workflow_path: str
+    commit: str
+    origin: Literal["created", "attached"]
+    pull_request_url: str | None = None
+
+
+class Failure(Value):
+    """Why a step ended for good, in words for the person who asked."""
+
+    step: Step
+    code: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    """What kind of failure, stable, for programs."""
+    message: Text
+    """What happened and why; no secret, no stack trace."""
+    next_step: Text
+    """What the person can do about it."""
+    attempts: int = 1
