@@ -60,6 +60,23 @@ async def _undecoded(message: NatsMessage) -> NatsMessage:
     return message
 
 
+def _survive_any_subject(client: Client) -> None:
+    """Read subjects that are not UTF-8 as well (their odd bytes become surrogates). The server lets them through, and
+    nats-py's reading ends for good at the first one, with no more than a log line."""
+
+    def build(sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None) -> Msg:
+        return client.msg_class(
+            subject=subject.decode(errors="surrogateescape"),
+            reply=reply.decode(errors="surrogateescape"),
+            data=data,
+            headers=headers,
+            _client=client,
+            _sid=sid,
+        )
+
+    client._build_message = build  # type: ignore[method-assign]  # noqa: SLF001 - it has no other seam
+
+
 class Bus:
     """One process's connection. `broker` is FastStream's, for subscriptions; everything else goes through here."""
 
@@ -89,6 +106,7 @@ class Bus:
     async def connect(self) -> None:
         """Connect, waiting for the server as long as it takes."""
         await self.broker.connect()
+        _survive_any_subject(self.client)
 
     async def start(self) -> None:
         """Begin delivering to the broker's subscribers."""

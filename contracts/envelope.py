@@ -21,8 +21,8 @@ def _rfc3339(moment: datetime) -> str:
 Timestamp = Annotated[AwareDatetime, PlainSerializer(_rfc3339, when_used="json")]
 """An instant; in JSON RFC 3339 in UTC with microseconds."""
 
-TraceParent = Annotated[str, StringConstraints(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$")]
-"""W3C Trace Context `traceparent`, version 00."""
+TraceParent = Annotated[str, StringConstraints(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
+"""W3C Trace Context `traceparent`, version 00, with any flags (level 2 adds `random`)."""
 
 ServiceName = Literal["gateway", "provisioner", "secrets", "cicd", "catalog", "notifier"]
 

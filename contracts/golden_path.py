@@ -176,13 +176,7 @@ class GoldenPath(Strict):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
-        if len(set(self.kinds)) != len(self.kinds):
-            raise ValueError("a kind is named once")
-        if self.defaults.kind not in self.kinds:
-            raise ValueError(f"defaults.kind {self.defaults.kind!r} is not among kinds")
-        for kind in (*self.defaults.time_to_live, *self.defaults.parameters):
-            if kind not in self.kinds:
-                raise ValueError(f"defaults speak of the kind {kind!r}, which is not among kinds")
+        self._kinds_are_offered()
         self._names_are_declared("overridable", self.overridable)
         if len({dependency.name for dependency in self.dependencies}) != len(self.dependencies):
             raise ValueError("a dependency's name is used once")
@@ -197,6 +191,13 @@ class GoldenPath(Strict):
                 if self.parameters.properties[price.times].type != "integer":
                     raise ValueError(f"the price {price.item!r} can only be multiplied by an integer parameter")
         return self
+
+    def _kinds_are_offered(self) -> None:
+        if len(set(self.kinds)) != len(self.kinds):
+            raise ValueError("a kind is named once")
+        for kind in (self.defaults.kind, *self.defaults.time_to_live, *self.defaults.parameters):
+            if kind not in self.kinds:
+                raise ValueError(f"defaults speak of the kind {kind!r}, which is not among kinds")
 
     def _names_are_declared(self, where: str, names: tuple[str, ...]) -> None:
         for name in names:

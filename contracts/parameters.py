@@ -4,6 +4,7 @@ Invariant: a parameter has a default that keeps its own rule, so nobody has to a
 `check` lets through is a scalar of exactly the declared type.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -94,9 +95,10 @@ class Parameter(BaseModel):
             return f"must be one of {', '.join(str(allowed) for allowed in self.enum)}"
         if isinstance(value, str):
             return self._broken_text_rule(value)
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            return None
-        if value != value or value in {float("inf"), float("-inf")}:
+        return self._broken_number_rule(value) if isinstance(value, int | float) else None
+
+    def _broken_number_rule(self, value: float) -> str | None:
+        if isinstance(value, float) and not math.isfinite(value):
             return "must be a finite number"
         if self.minimum is not None and value < self.minimum:
             return f"must be {self.minimum:g} or more"

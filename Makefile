@@ -1,0 +1,76 @@
+# One command an intention; `make` alone lists them.
+# SLIPWAY_HOME (.slipway) and SLIPWAY_PORT_BASE (8000) choose which platform is meant:
+#   make up SLIPWAY_HOME=/var/lib/slipway SLIPWAY_PORT_BASE=9000
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first Python that is new enough; `make install PYTHON=...` takes another.
+PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
+# Named after the content of the lock: a changed lock is installed once, an unchanged one never again.
+STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+PLATFORM := $(BIN)/python -m deploy.embedded
+
+.PHONY: help
+help: ## List what can be done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: install
+install: $(STAMP) ## Install what requirements.lock names into .venv
+
+$(STAMP): | $(BIN)/python
+	@echo "Installing what requirements.lock names into $(VENV); this takes a minute or two, once a lock ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Slipway needs Python 3.11 or later: install it, or name it: make install PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+.PHONY: up
+up: $(STAMP) ## Start the platform (installs what is missing)
+	@$(PLATFORM) up
+
+.PHONY: demo
+demo: $(STAMP) ## Start the platform and make the environment demo-api
+	@$(PLATFORM) demo
+
+.PHONY: down
+down: | $(BIN)/python ## Stop the platform; its data stays
+	@$(PLATFORM) down
+
+.PHONY: status
+status: | $(BIN)/python ## Show each process: state, uptime, memory, whether it answers
+	@$(PLATFORM) status
+
+.PHONY: logs
+logs: | $(BIN)/python ## Show the logs: make logs PROCESS=gateway FOLLOW=1
+	@$(PLATFORM) logs $(PROCESS) $(if $(FOLLOW),--follow)
+
+.PHONY: doctor
+doctor: | $(BIN)/python ## Say what is wrong with this machine or platform, and how to mend it
+	@$(PLATFORM) doctor
+
+.PHONY: reset
+reset: | $(BIN)/python ## Stop the platform and delete everything it has (asks first)
+	@$(PLATFORM) reset
+
+.PHONY: test
+test: $(STAMP) ## Run the tests: make test ARGS=tests/unit
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: bench
+bench: $(STAMP) ## Run the benchmarks
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports

@@ -1,0 +1,52 @@
+"""Who may do what on the forge, and the one repository that must be there before the first environment.
+
+Invariant: the forge knows only hashes of tokens; each service has a login of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from deploy.embedded.keys import Keys
+from deploy.embedded.local_http import HttpError, request_json
+
+CICD_LOGIN = "slipway-cicd"
+PROVISIONER_LOGIN = "slipway-provisioner"
+PERSON_LOGIN = "developer"
+ENVIRONMENTS_REPOSITORY = "platform/environments"
+# Those who make repositories in organisations are administrators of the forge.
+_ADMINISTRATORS = {CICD_LOGIN: True, PROVISIONER_LOGIN: True, PERSON_LOGIN: False}
+_NOT_FOUND = 404
+
+
+def forge_token_file(keys: Keys, login: str) -> Path:
+    """The token of `login`, made now if it does not exist."""
+    return keys.ensure(f"forge-{login}.token")
+
+
+def forge_tokens(keys: Keys) -> str:
+    """The forge's tokens file: each login with its token's hash."""
+    users = {
+        login: {
+            "token_sha256": hashlib.sha256(forge_token_file(keys, login).read_bytes()).hexdigest(),
+            "admin": admin,
+        }
+        for login, admin in _ADMINISTRATORS.items()
+    }
+    return json.dumps(users, indent=2) + "\n"
+
+
+def ensure_environments_repository(url: str, keys: Keys) -> None:
+    """Make the repository of all environments' desired state unless it is there. Raises HttpError and OSError."""
+    token = forge_token_file(keys, PROVISIONER_LOGIN).read_text()
+    headers = {"Authorization": f"token {token}"}
+    owner, name = ENVIRONMENTS_REPOSITORY.split("/")
+    try:
+        request_json("GET", f"{url}/repos/{owner}/{name}", headers=headers)
+    except HttpError as error:
+        if error.status != _NOT_FOUND:
+            raise
+        body = {"name": name, "private": True, "description": "The desired state of every environment"}
+        request_json("POST", f"{url}/orgs/{owner}/repos", body, headers=headers)

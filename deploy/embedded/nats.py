@@ -1,0 +1,69 @@
+"""The message bus: nats-server's configuration, with one user a credential and the topology's permissions.
+
+Invariant: JetStream syncs every message to disk before it acknowledges (`sync_interval: always`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from contracts.topology import Permissions, User, permissions
+from deploy.embedded.keys import Keys, new_user_seed, public_user_key
+from deploy.embedded.ports import HOST
+
+ACCOUNT = "SLIPWAY"
+SYSTEM_USER = "sys"
+USERS: tuple[User, ...] = tuple(name for part in get_args(User) for name in get_args(part))
+_MAX_PAYLOAD_BYTES = 1 << 20
+_MAX_MEMORY_BYTES = 64 << 20
+
+
+def seed_file(keys: Keys, user: str) -> Path:
+    """The nkey seed of `user`, made now if it does not exist."""
+    return keys.ensure(f"nats-{user}.nk", new_user_seed)
+
+
+def topology_users() -> dict[str, Permissions]:
+    """Every user of the platform with exactly what the topology lets it do."""
+    return {user: permissions(user) for user in USERS}
+
+
+def configuration(keys: Keys, users: Mapping[str, Permissions], *, port: int, monitor_port: int, store: Path) -> str:
+    """nats-server's configuration (JSON, which its own format contains)."""
+    settings = {
+        "server_name": "slipway",
+        "listen": f"{HOST}:{port}",
+        "http": f"{HOST}:{monitor_port}",
+        "max_payload": _MAX_PAYLOAD_BYTES,
+        "jetstream": {
+            "store_dir": str(store),
+            "max_memory_store": _MAX_MEMORY_BYTES,
+            "sync_interval": "always",
+            "strict": True,
+        },
+        "accounts": {
+            ACCOUNT: {"jetstream": "enabled", "users": [_user(keys, name, users[name]) for name in users]},
+            "SYS": {"users": [{"nkey": public_user_key(seed_file(keys, SYSTEM_USER).read_text().strip())}]},
+        },
+        "system_account": "SYS",
+    }
+    return json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+
+
+def _user(keys: Keys, name: str, allowed: Permissions) -> dict[str, Any]:
+    return {
+        "nkey": public_user_key(seed_file(keys, name).read_text().strip()),
+        "permissions": {
+            "publish": _subjects(allowed.publish),
+            "subscribe": _subjects(allowed.subscribe),
+            "allow_responses": allowed.allow_responses,
+        },
+    }
+
+
+def _subjects(allowed: tuple[str, ...]) -> dict[str, list[str]]:
+    # An empty list of allowed subjects means "everything" to nats-server.
+    return {"allow": list(allowed)} if allowed else {"deny": [">"]}

@@ -1,0 +1,78 @@
+"""What each credential may do in OpenBao: the policies made at its one initialisation.
+
+Invariant: the secrets service writes what environments need and reads no value back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+SECRETS_POLICY = "slipway-secrets"
+OPERATOR_POLICY = "slipway-operator"
+
+_MANAGE = ("create", "read", "update", "delete", "list")
+
+_SECRETS: Mapping[str, tuple[str, ...]] = {
+    # Values go in and never come back; names, versions and labels may be looked at.
+    "kv/data/env/*": ("create", "update"),
+    "kv/subkeys/env/*": ("read",),
+    "kv/metadata/env/*": _MANAGE,
+    "kv/metadata/env": ("list",),
+    "kv/metadata/env/": ("list",),
+    "sys/policies/acl/env-*": _MANAGE,
+    "sys/policies/acl": ("list",),
+    "sys/policies/acl/": ("list",),
+    # The older spelling of the same paths, which hvac uses.
+    "sys/policy/env-*": _MANAGE,
+    "sys/policy": ("list", "read"),
+    "database/roles/env-*": _MANAGE,
+    "database/roles": ("list",),
+    "database/roles/": ("list",),
+    "auth/approle/role/env-*": _MANAGE,
+    "auth/approle/role": ("list",),
+    "auth/approle/role/": ("list",),
+    # Who may be granted what: groups are ours, people (entities) are only looked up.
+    "identity/group/name/env:*": _MANAGE,
+    "identity/group/name": ("list",),
+    "identity/group/name/": ("list",),
+    "identity/entity/name/*": ("read",),
+    "identity/lookup/entity": ("create", "update"),
+    # A person's login is looked up by its mount's accessor.
+    "sys/auth": ("read",),
+    "identity/lookup/group": ("create", "update"),
+    # By prefix and of environments alone. `sudo` is what the server demands for these paths.
+    "sys/leases/revoke-prefix/database/creds/env-*": ("create", "update", "sudo"),
+    "sys/leases/revoke-force/database/creds/env-*": ("create", "update", "sudo"),
+    "sys/leases/lookup/database/creds/env-*": ("list", "sudo"),
+}
+
+_OPERATOR: Mapping[str, tuple[str, ...]] = {
+    "auth/userpass/users/*": _MANAGE,
+    "auth/userpass/users": ("list",),
+    "identity/entity/*": _MANAGE,
+    "identity/entity": ("create", "update"),
+    "identity/entity-alias/*": _MANAGE,
+    "identity/entity-alias": ("create", "update"),
+    "identity/group/*": _MANAGE,
+    "sys/auth": ("read",),
+    "sys/mounts": ("read",),
+    "sys/policies/acl/*": _MANAGE,
+    "sys/policy/*": _MANAGE,
+    "sys/policies/acl": ("list",),
+    "sys/leases/lookup/*": ("list", "sudo"),
+    "database/config/apps": ("create", "update"),
+    "kv/metadata/*": ("list", "read"),
+}
+
+
+def document(rules: Mapping[str, tuple[str, ...]]) -> str:
+    """A policy in HCL: one `path` block for each rule."""
+    return "\n".join(
+        f'path "{path}" {{ capabilities = {json.dumps(capabilities)} }}' for path, capabilities in rules.items()
+    )
+
+
+def policies() -> dict[str, str]:
+    """Policy name to its document."""
+    return {SECRETS_POLICY: document(_SECRETS), OPERATOR_POLICY: document(_OPERATOR)}

@@ -1,0 +1,235 @@
+"""What the platform is made of: one table of parts, in the order that people read them.
+
+Invariant: this table is the only place that knows which part needs which, where each answers, and what
+each process is told. `up` follows it and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rcode
+
+from deploy import streams
+from deploy.embedded import nats, openbao, postgres
+from deploy.embedded.caddy import Ingress
+from deploy.embedded.errors import PlatformError
+from deploy.embedded.forge_access import ensure_environments_repository
+from deploy.embedded.home import Home, write_file
+from deploy.embedded.keys import Keys
+from deploy.embedded.local_http import answers
+from deploy.embedded.ports import HOST, ZONE, Ports
+from deploy.embedded.processes import Launch, binary, python_module
+
+
+@dataclass(frozen=True)
+class Part:
+    """One supervised process: what it is, what it needs first, how to see that it is ready.
+
+    `launch` says how to start it, and may make keys that it names; `prepare` runs before its start and only
+    when it does not run; `finish` runs after it is ready at every `up`. All are safe to repeat.
+    """
+
+    name: str
+    launch: Callable[[], Launch]
+    is_ready: Callable[[], bool]
+    ports: Mapping[str, int]
+    needs: tuple[str, ...] = ()
+    prepare: Callable[[], None] | None = None
+    finish: Callable[[], None] | None = None
+    start_seconds: float = 60.0
+    address: str = ""
+    """Where a person finds it, if there is anything to see."""
+    is_service: bool = field(default=False)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every part is built from."""
+
+    home: Home
+    ports: Ports
+
+    @property
+    def keys(self) -> Keys:
+        """The platform's secrets."""
+        return Keys(self.home.keys)
+
+    @property
+    def cluster(self) -> postgres.Cluster:
+        """The database server."""
+        return postgres.Cluster(
+            self.home.data / "postgres", self.ports["postgres"], self.keys, self.home.etc / "launch"
+        )
+
+    @property
+    def vault(self) -> openbao.Vault:
+        """The secret store."""
+        return openbao.Vault(self.ports["openbao"], self.cluster, self.keys, self.home.etc, self.home.log)
+
+    @property
+    def ingress(self) -> Ingress:
+        """The way in to environments."""
+        return Ingress(
+            port=self.ports["ingress"],
+            health_port=self.ports["caddy-health"],
+            portal_url=self.ports.url("gateway"),
+            admin_socket=self.home.socket("caddy.sock"),
+            etc=self.home.etc,
+            data=self.home.data / "caddy",
+        )
+
+    @property
+    def nats_url(self) -> str:
+        """Where clients of the bus connect."""
+        return f"nats://{HOST}:{self.ports['nats']}"
+
+    @property
+    def bus_access(self) -> streams.BusAccess:
+        """For the provisioning job."""
+        return streams.BusAccess(
+            self.nats_url, nats.seed_file(self.keys, "deploy"), nats.seed_file(self.keys, nats.SYSTEM_USER)
+        )
+
+
+def infrastructure(setup: Setup) -> tuple[Part, ...]:
+    """The parts that are not Slipway's own services."""
+    return (
+        _bus(setup),
+        _database(setup),
+        _secret_store(setup),
+        _ingress(setup),
+        _dns(setup),
+        _forge(setup),
+        _stand_in(setup, "inbox", {"SLIPWAY_INBOX_TOKEN_FILE": str(setup.keys.path("inbox.token"))}),
+        _stand_in(setup, "traces", {}),
+    )
+
+
+def _bus(setup: Setup) -> Part:
+    config = setup.home.etc / "nats.conf"
+    monitor = setup.ports["nats-monitor"]
+
+    def launch() -> Launch:
+        text = nats.configuration(
+            setup.keys,
+            nats.topology_users(),
+            port=setup.ports["nats"],
+            monitor_port=monitor,
+            store=setup.home.data / "nats",
+        )
+        write_file(config, text)
+        # A newer topology gives other permissions: named here, a changed configuration restarts the server.
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return Launch((binary("nats-server"), "-c", str(config)), {"SLIPWAY_CONFIGURATION_SHA256": digest})
+
+    def finish() -> None:
+        try:
+            asyncio.run(streams.provision(setup.bus_access))
+        except streams.StreamsError as error:
+            raise PlatformError(f"the streams could not be made: {error}") from error
+
+    return Part(
+        "nats",
+        launch,
+        lambda: answers(f"http://{HOST}:{monitor}/healthz"),
+        {"nats": setup.ports["nats"], "nats-monitor": monitor},
+        finish=finish,
+    )
+
+
+def _database(setup: Setup) -> Part:
+    cluster = setup.cluster
+    return Part(
+        "postgres",
+        cluster.launch,
+        lambda: postgres.is_ready(cluster),
+        {"postgres": cluster.port},
+        prepare=cluster.initialise,
+        finish=lambda: postgres.provision(cluster),
+    )
+
+
+def _secret_store(setup: Setup) -> Part:
+    vault = setup.vault
+
+    def prepare() -> None:
+        vault.configure()
+        vault.prepare_storage()
+
+    return Part(
+        "openbao",
+        vault.launch,
+        vault.is_ready,
+        {"openbao": vault.port},
+        needs=("postgres",),
+        prepare=prepare,
+        finish=vault.finish,
+    )
+
+
+def _ingress(setup: Setup) -> Part:
+    ingress = setup.ingress
+    return Part(
+        "caddy",
+        ingress.launch,
+        lambda: answers(ingress.health_url),
+        {"ingress": ingress.port, "caddy-health": ingress.health_port},
+        prepare=ingress.configure,
+    )
+
+
+def _dns(setup: Setup) -> Part:
+    port = setup.ports["dns"]
+    environment = {
+        "SLIPWAY_DNS_PORT": str(port),
+        "SLIPWAY_DNS_ZONE": ZONE,
+        "SLIPWAY_DNS_TSIG_FILE": str(setup.keys.path("dns-tsig.key")),
+        "SLIPWAY_DNS_DATA": str(setup.home.data / "dns"),
+    }
+    return Part(
+        "dns",
+        lambda: python_module("deploy.embedded.dns", environment),
+        lambda: _answers_soa(port),
+        {"dns": port},
+    )
+
+
+def _answers_soa(port: int) -> bool:
+    try:
+        answer = dns.query.udp(dns.message.make_query(ZONE, "SOA"), HOST, port=port, timeout=1)
+    except (OSError, dns.exception.DNSException):
+        return False
+    return answer.rcode() == dns.rcode.NOERROR and bool(answer.answer)
+
+
+def _forge(setup: Setup) -> Part:
+    environment = {
+        "SLIPWAY_FORGE_TOKENS_FILE": str(setup.keys.path("forge-tokens.json")),
+        "SLIPWAY_OTLP_ENDPOINT": setup.ports.url("traces"),
+    }
+    part = _stand_in(setup, "forge", environment)
+    return replace(part, finish=lambda: ensure_environments_repository(setup.ports.url("forge"), setup.keys))
+
+
+def _stand_in(setup: Setup, name: str, more: Mapping[str, str]) -> Part:
+    """One of the servers that play an outside service: they answer /readyz on their own port."""
+    port = setup.ports[name]
+    url = setup.ports.url(name)
+    prefix = f"SLIPWAY_{name.upper()}_"
+    data: Path = setup.home.data / name
+    environment = {f"{prefix}PORT": str(port), f"{prefix}URL": url, f"{prefix}DATA": str(data), **more}
+    return Part(
+        name,
+        lambda: python_module(f"deploy.embedded.{name}", environment),
+        lambda: answers(f"{url}/readyz"),
+        {name: port},
+        address=url,
+    )

@@ -1,0 +1,314 @@
+"""Single real parts of the platform on free ports, for tests: the bus, the database, OpenBao, the ingress.
+
+Each `start_*` is a context manager that yields where the part is and how to log in, and leaves nothing
+behind. The programs, configurations and permissions are those of the platform itself. Every part dies with
+the thread that started it, so start parts in the main thread (an ordinary fixture does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+from contracts.topology import Permissions
+from deploy import streams as streams_job
+from deploy.embedded import caddy, nats, openbao, postgres
+from deploy.embedded.home import write_file
+from deploy.embedded.keys import Keys
+from deploy.embedded.local_http import answers
+from deploy.embedded.ports import HOST, free_port
+from deploy.embedded.processes import Launch, binary, spawn
+
+_READY_SECONDS = 30.0
+_STOP_SECONDS = 20.0
+
+
+@dataclass
+class Part:
+    """One running program that can be killed and started again in place."""
+
+    name: str
+    launch: Launch
+    directory: Path
+    is_ready: Callable[[], bool]
+    before_start: Callable[[], None] | None = None
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def log(self) -> Path:
+        """What the program printed."""
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def pid(self) -> int:
+        """The pid of the running program. Raises RuntimeError when it does not run."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start and wait until it answers. Raises RuntimeError with the log's end when it does not."""
+        if self.before_start:
+            self.before_start()
+        self._process = spawn(self.launch, self.directory / f"{self.name}.launch.json", self.log)
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self.is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"{self.name} did not become ready:\n{self.log.read_text()[-2000:]}")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End it in order; kill it if that takes too long."""
+        if self._process is None:
+            return
+        self._process.send_signal(self.launch.death_signal)
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Freeze it (SIGSTOP), as a machine under load would."""
+        self._require().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._require().send_signal(signal.SIGCONT)
+
+    def _require(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        return self._process
+
+    def restart(self) -> None:
+        """Stop if it runs, then start with the same data and port."""
+        self.stop()
+        self.start()
+
+
+@contextmanager
+def _running(part: Part) -> Iterator[None]:
+    part.start()
+    try:
+        yield
+    finally:
+        part.stop()
+
+
+@dataclass(frozen=True)
+class RunningNats:
+    """A bus with `sync_interval: always` and one nkey user a name."""
+
+    part: Part
+    url: str
+    monitor_url: str
+    keys: Keys
+    store: Path
+
+    def nkey_file(self, user: str) -> Path:
+        """The seed file of `user`; the users are those of `permissions`, and `sys`."""
+        path = self.keys.path(f"nats-{user}.nk")
+        if not path.exists():
+            raise KeyError(user)
+        return path
+
+    @property
+    def access(self) -> streams_job.BusAccess:
+        """What the provisioning job needs."""
+        return streams_job.BusAccess(self.url, self.nkey_file("deploy"), self.nkey_file(nats.SYSTEM_USER))
+
+    def provision_streams(self) -> list[str]:
+        """Run the provisioning job; for tests without a running event loop."""
+        return asyncio.run(streams_job.provision(self.access))
+
+
+@contextmanager
+def start_nats(
+    directory: Path, permissions: Mapping[str, Permissions] | None = None, *, streams: bool = True
+) -> Iterator[RunningNats]:
+    """A nats-server under `directory`.
+
+    `permissions` are the users (name to what it may do); None means exactly the platform's (the six
+    services, `deploy`, `client`). With `streams` the topology's streams and durables are there.
+    """
+    users = dict(nats.topology_users() if permissions is None else permissions)
+    if streams:
+        users.setdefault("deploy", nats.topology_users()["deploy"])
+    keys, store = Keys(directory / "keys"), directory / "nats"
+    port, monitor_port = free_port(), free_port()
+    config = directory / "nats.conf"
+    write_file(config, nats.configuration(keys, users, port=port, monitor_port=monitor_port, store=store))
+    monitor_url = f"http://{HOST}:{monitor_port}"
+    launch = Launch((binary("nats-server"), "-c", str(config)))
+    part = Part("nats", launch, directory, lambda: answers(f"{monitor_url}/healthz"))
+    with _running(part):
+        running = RunningNats(part, f"nats://{HOST}:{port}", monitor_url, keys, store)
+        if streams:
+            # In a process of its own: the caller may be inside a running event loop.
+            _run_streams_job(running)
+        yield running
+
+
+def _run_streams_job(running: RunningNats) -> None:
+    access = running.access
+    job = Launch(
+        (binary("python"), "-m", "deploy.streams"),
+        {
+            "SLIPWAY_NATS_URL": access.url,
+            "SLIPWAY_NATS_NKEY_FILE": str(access.deploy_nkey_file),
+            "SLIPWAY_NATS_SYS_NKEY_FILE": str(access.system_nkey_file),
+        },
+    )
+    process = spawn(job, running.part.directory / "streams.launch.json", running.part.directory / "streams.log")
+    if process.wait(_READY_SECONDS) != 0:
+        raise RuntimeError((running.part.directory / "streams.log").read_text())
+
+
+@dataclass(frozen=True)
+class RunningPostgres:
+    """A Postgres with the platform's databases, roles and schemas."""
+
+    part: Part
+    cluster: postgres.Cluster
+
+    @property
+    def port(self) -> int:
+        """Its TCP port on 127.0.0.1."""
+        return self.cluster.port
+
+    def password_file(self, role: str) -> Path:
+        """The file with the password of `role` (see `postgres.ROLES`, and `postgres` for the superuser)."""
+        return postgres.password_file(self.cluster.keys, role)
+
+    def password(self, role: str) -> str:
+        """The password of `role`."""
+        return self.password_file(role).read_text().strip()
+
+    def url(self, role: str = postgres.SUPERUSER, database: str = postgres.SERVICES_DATABASE) -> str:
+        """A complete URI, password included: for tests only."""
+        return self.cluster.url(role, database).replace("@", f":{self.password(role)}@", 1)
+
+    def connect(self, role: str = postgres.SUPERUSER, database: str = postgres.SERVICES_DATABASE) -> psycopg.Connection:
+        """An autocommit connection."""
+        return self.cluster.connect(role, database)
+
+
+@contextmanager
+def start_postgres(directory: Path) -> Iterator[RunningPostgres]:
+    """A Postgres under `directory`, provisioned like the platform's."""
+    directory.mkdir(parents=True, exist_ok=True)
+    cluster = postgres.Cluster(directory / "postgres", free_port(), Keys(directory / "keys"), directory)
+    cluster.initialise()
+    part = Part("postgres", cluster.launch(), directory, lambda: postgres.is_ready(cluster))
+    with _running(part):
+        postgres.provision(cluster)
+        yield RunningPostgres(part, cluster)
+
+
+@dataclass(frozen=True)
+class RunningOpenBao:
+    """An initialised OpenBao: the secrets service's AppRole, the person `admin`, and no root token."""
+
+    part: Part
+    vault: openbao.Vault
+
+    @property
+    def url(self) -> str:
+        """The address of its API."""
+        return self.vault.url
+
+    @property
+    def role_id_file(self) -> Path:
+        """AppRole of the secrets service: role id."""
+        return self.vault.role_id_file
+
+    @property
+    def secret_id_file(self) -> Path:
+        """AppRole of the secrets service: secret id."""
+        return self.vault.secret_id_file
+
+    @property
+    def admin_password_file(self) -> Path:
+        """Password of the userpass user `admin`."""
+        return self.vault.admin_password_file
+
+
+@contextmanager
+def start_openbao(directory: Path, database: RunningPostgres) -> Iterator[RunningOpenBao]:
+    """An OpenBao under `directory` with its storage in `database`, configured like the platform's."""
+    log = directory / "log"
+    log.mkdir(parents=True, exist_ok=True)
+    vault = openbao.Vault(free_port(), database.cluster, database.cluster.keys, directory, log)
+    vault.configure()
+    vault.prepare_storage()
+    part = Part("openbao", vault.launch(), directory, vault.is_ready)
+    with _running(part):
+        vault.finish()
+        yield RunningOpenBao(part, vault)
+
+
+@dataclass(frozen=True)
+class RunningCaddy:
+    """An ingress without any environment."""
+
+    part: Part
+    ingress: caddy.Ingress
+
+    @property
+    def url(self) -> str:
+        """Where it serves; send the environment's host name in `Host`."""
+        return self.ingress.url
+
+    @property
+    def port(self) -> int:
+        """The port of `url`."""
+        return self.ingress.port
+
+    @property
+    def admin_socket(self) -> Path:
+        """The unix socket of its admin API."""
+        return self.ingress.admin_socket
+
+
+@contextmanager
+def start_caddy(directory: Path) -> Iterator[RunningCaddy]:
+    """A Caddy under `directory` with the server `slipway` and its last route, the 404 page."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with _socket_directory() as sockets:
+        ingress = caddy.Ingress(
+            free_port(), free_port(), f"http://{HOST}", sockets / "caddy.sock", directory, directory / "caddy"
+        )
+        # Its routes are taken up again at each start, as `up` does.
+        part = Part("caddy", ingress.launch(), directory, lambda: answers(ingress.health_url), ingress.configure)
+        with _running(part):
+            yield RunningCaddy(part, ingress)
+
+
+@contextmanager
+def _socket_directory() -> Iterator[Path]:
+    """A short private directory: test directories are often too long for a socket's path."""
+    path = Path(tempfile.mkdtemp(prefix="slipway-test-", dir="/tmp"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)

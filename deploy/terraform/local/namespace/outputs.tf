@@ -1,0 +1,4 @@
+output "namespace" {
+  description = "The namespace's name."
+  value       = slipway_namespace.this.name
+}

@@ -1,0 +1,19 @@
+variable "name" {
+  description = "The environment's name, a DNS label."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$", var.name))
+    error_message = "A name is a DNS label of at most 40 characters that begins with a letter."
+  }
+}
+
+variable "incarnation" {
+  description = "The id of the request that began this environment; it marks everything as this environment's."
+  type        = string
+}
+
+variable "labels" {
+  description = "Whose the namespace is, and what is deployed into it."
+  type        = map(string)
+}
