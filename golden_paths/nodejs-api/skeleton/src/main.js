@@ -1,0 +1,48 @@
+import { createApp } from "./app.js";
+import { ConfigError, loadConfig } from "./config.js";
+import { probeDatabase } from "./database.js";
+import { createLogger } from "./logger.js";
+import { routes } from "./routes.js";
+
+function configOrExit() {
+  try {
+    return loadConfig();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) {
+      throw error;
+    }
+    createLogger().error("configuration is wrong", { reason: error.message });
+    return process.exit(78); // EX_CONFIG
+  }
+}
+
+const config = configOrExit();
+const log = createLogger({ level: config.logLevel });
+const readinessChecks = config.databaseUrl ? { database: () => probeDatabase(config.databaseUrl) } : {};
+const { server, stop } = createApp({ routes, log, readinessChecks });
+
+async function shutDown(signal) {
+  log.info("shutting down", { signal, grace_seconds: config.shutdownGraceSeconds });
+  await stop(config.shutdownGraceSeconds);
+  log.info("stopped");
+}
+
+for (const signal of ["SIGTERM", "SIGINT"]) {
+  // `once`: a second signal ends the process at once.
+  process.once(signal, () => void shutDown(signal));
+}
+
+// After either of these the process is in an unknown state: say so, and let the platform start a new one.
+process.on("uncaughtException", (error) => {
+  log.error("uncaught exception", { error });
+  process.exit(1);
+});
+
+server.on("error", (error) => {
+  log.error("cannot listen", { error, port: config.port });
+  process.exit(1);
+});
+
+server.listen(config.port, config.host, () => {
+  log.info("listening", { host: config.host, port: server.address().port, node: process.version });
+});

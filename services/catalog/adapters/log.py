@@ -1,0 +1,49 @@
+"""The log on the bus: verdicts go out here, and what cannot be believed is laid aside."""
+
+from typing import Final
+
+from prometheus_client import Counter
+
+from chassis import dead_letters
+from chassis.bus import Bus
+from chassis.looking import look
+from contracts import subjects
+from contracts.events import BY_KIND, RUN_REQUESTS, parse
+from services.catalog.domain.records import EXPLANATIONS, Decision, Message
+from services.catalog.ports import Outlook, Rejected
+
+SAID: Final = Counter("slipway_decisions_said_total", "Verdicts and other decisions said", ["event"])
+
+
+class BusLog:
+    """See `ports.Log`."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def say(self, decision: Decision) -> None:
+        await self._bus.publish(
+            decision.subject, decision.body, stream=subjects.ENVIRONMENTS, message_id=str(decision.event_id)
+        )
+        SAID.labels(decision.kind).inc()
+
+    async def outlook(self, decision: Decision, cause: Message) -> Outlook:
+        return await look(self._bus, parse(cause.body), cause.sequence, (BY_KIND[decision.kind],), RUN_REQUESTS)
+
+    async def lay_aside(self, rejected: Rejected) -> None:
+        message = rejected.message
+        await dead_letters.lay_aside(
+            self._bus,
+            service="catalog",
+            subject=_printable(message.subject),
+            stream=subjects.ENVIRONMENTS,
+            sequence=message.sequence,
+            body=message.body,
+            reason=rejected.rejection,
+            error=EXPLANATIONS[rejected.rejection],
+        )
+
+
+def _printable(subject: bytes) -> str:
+    """A subject as one that can be published to and written into a header."""
+    return "".join(c if c.isprintable() and c not in " *>" else "?" for c in subject.decode(errors="replace"))

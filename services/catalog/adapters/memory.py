@@ -1,0 +1,246 @@
+"""The twins: an event store and a log that are dictionaries. They keep the same promises as the real ones, for one
+process."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from statistics import quantiles
+from typing import Final, TypeVar
+from uuid import UUID
+
+from chassis.clock import Clock
+from chassis.failures import TransientError
+from contracts import queries
+from contracts.envelope import Event
+from contracts.events import RUN_REQUESTS, parse
+from contracts.queries import (
+    Durations,
+    Environments,
+    EnvironmentView,
+    Events,
+    FindEnvironments,
+    FindRuns,
+    GetDurations,
+    GetEnvironment,
+    GetEvents,
+    GetRun,
+    OneEnvironment,
+    OneRun,
+    RecordedEvent,
+    Runs,
+    RunView,
+    StepDuration,
+    WhichAreKnown,
+)
+from services.catalog.domain.folding import Known
+from services.catalog.domain.records import EMPTY, Batch, Decision, Head, Message, Record
+from services.catalog.domain.steps import STEPS, step_seconds, total_seconds
+from services.catalog.ports import AlreadyRecordedError, Outlook, Rejected, Stalling
+
+HISTORY: Final = timedelta(days=30)
+
+V = TypeVar("V")
+
+
+@dataclass
+class MemoryEventStore:
+    """See `ports.EventStore` and `ports.Views`."""
+
+    clock: Clock
+    _head: Head = EMPTY
+    _records: dict[int, Record] = field(default_factory=dict)
+    _ids: dict[UUID, int] = field(default_factory=dict)
+    _environments: dict[str, EnvironmentView] = field(default_factory=dict)
+    _runs: dict[UUID, RunView] = field(default_factory=dict)
+    _moved: dict[UUID, float] = field(default_factory=dict)
+    _decisions: dict[UUID, tuple[Decision, float]] = field(default_factory=dict)
+    _aside: set[int] = field(default_factory=set)
+
+    async def head(self, *, fresh: bool = False) -> Head:  # noqa: ARG002 - always fresh
+        return self._head
+
+    async def load(self, names: Collection[str]) -> tuple[Head, Mapping[str, Known]]:
+        found = {name: self._environments[name] for name in names if name in self._environments}
+        return self._head, {name: Known(view, self._runs[view.run_id]) for name, view in found.items()}
+
+    async def append(self, batch: Batch, decisions: Sequence[Decision]) -> bool:
+        if batch.before != self._head:
+            return False
+        if any(r.version is not None and r.event_id in self._ids for r in batch.records):
+            raise AlreadyRecordedError
+        for record in batch.records:
+            self._records[record.sequence] = record
+            if record.event_id is not None and record.version is not None:
+                self._ids[record.event_id] = record.sequence
+        for run in (*batch.closed, *(known.run for known in batch.known.values())):
+            self._runs[run.id] = run
+            self._moved[run.id] = self._now
+        self._environments |= {name: known.environment for name, known in batch.known.items()}
+        self._head = batch.head
+        for decision in decisions:
+            await self.decide(decision)
+        return True
+
+    async def recorded(self, ids: Collection[UUID]) -> set[UUID]:
+        return set(ids) & self._ids.keys()
+
+    async def message(self, sequence: int) -> Message | None:
+        return self._records.get(sequence)
+
+    async def unsaid(self, older_than_seconds: float) -> Sequence[tuple[Decision, Message]]:
+        return [
+            (decision, self._records[decision.cause_sequence])
+            for decision, at in self._unsaid()
+            if self._now - at >= older_than_seconds
+        ]
+
+    async def oldest_unsaid_seconds(self) -> float:
+        return max((self._now - at for _, at in self._unsaid()), default=0.0)
+
+    async def forget(self, event_id: UUID) -> None:
+        self._decisions.pop(event_id, None)
+
+    async def stalling(self, after_seconds: float) -> Sequence[Stalling]:
+        deciding = {decision.run_id for decision, _ in self._decisions.values()}
+        found = []
+        for view in self._environments.values():
+            run = self._runs[view.run_id]
+            waiting = self._now - self._moved[run.id]
+            quiet = run.ended_at is None and run.stalled_since is None and run.id not in deciding
+            if quiet and waiting > after_seconds:
+                found.append(Stalling(Known(view, run), self._records[run.last_sequence], waiting))
+        return found
+
+    async def decide(self, decision: Decision) -> bool:
+        if decision.event_id in self._decisions:
+            return False
+        self._decisions[decision.event_id] = (decision, self._now)
+        return True
+
+    async def rejected(self) -> Sequence[Rejected]:
+        return [
+            Rejected(record, record.rejection)
+            for record in self._records.values()
+            if record.rejection not in {None, "duplicate"} and record.sequence not in self._aside
+            if record.rejection is not None
+        ]
+
+    async def laid_aside(self, sequence: int) -> None:
+        self._aside.add(sequence)
+
+    # -- ports.Views ---------------------------------------------------------------------------------------------------
+
+    async def environments(self, query: FindEnvironments) -> Environments:
+        hidden = () if query.include_deleted or query.state == "deleted" else ("deleted",)
+        found = [
+            view
+            for _, view in sorted(self._environments.items())
+            if view.state not in hidden
+            and (query.teams is None or view.spec.owner.team in query.teams)
+            and query.state in {None, view.state}
+            and query.golden_path in {None, view.spec.golden_path}
+            and (query.name_contains or "") in view.name
+        ]
+        page = [view for view in found if view.name > (query.after or "")]
+        items = tuple(page[: query.limit])
+        return Environments(
+            items=items, total=len(found), next_cursor=items[-1].name if len(page) > len(items) else None
+        )
+
+    async def environment(self, query: GetEnvironment) -> OneEnvironment:
+        return OneEnvironment(environment=self._environments.get(query.environment))
+
+    async def events(self, query: GetEvents) -> Events:
+        found = [
+            RecordedEvent(
+                sequence=record.sequence,
+                version=record.version,
+                subject=record.subject.decode(),
+                event=parse(record.body).model_dump(mode="json", exclude_none=True),
+            )
+            for record in self._records.values()
+            if record.environment == query.environment and record.version is not None
+            if record.sequence > query.after_sequence
+        ]
+        return Events(items=tuple(found[: query.limit]))
+
+    async def runs(self, query: FindRuns) -> Runs:
+        found = [
+            run
+            for run in self._runs.values()
+            if query.environment in {None, run.environment}
+            and (query.teams is None or run.team in query.teams)
+            and (query.before_sequence is None or run.last_sequence < query.before_sequence)
+        ]
+        found.sort(key=lambda run: run.last_sequence, reverse=True)
+        return Runs(items=tuple(found[: query.limit]))
+
+    async def run(self, query: GetRun) -> OneRun:
+        return OneRun(run=self._runs.get(query.run_id))
+
+    async def which_are_known(self, query: WhichAreKnown) -> queries.Known:
+        return queries.Known(ids=tuple(one for one in query.ids if one in self._ids))
+
+    async def durations(self, query: GetDurations) -> Durations:
+        since = self.clock.now() - HISTORY
+        good = [
+            run
+            for run in self._runs.values()
+            if run.golden_path == query.golden_path and total_seconds(run) is not None
+            if run.ended_at is not None and run.ended_at > since
+        ]
+        items = [_duration(step, [step_seconds(run, step) for run in good]) for step in STEPS]
+        items.append(_duration("total", [total_seconds(run) for run in good]))
+        return Durations(items=tuple(items) if good else ())
+
+    @property
+    def _now(self) -> float:
+        return self.clock.now().timestamp()
+
+    def _unsaid(self) -> list[tuple[Decision, float]]:
+        self._decisions = {key: value for key, value in self._decisions.items() if key not in self._ids}
+        return list(self._decisions.values())
+
+
+def _duration(step: str, seconds: Sequence[float | None]) -> StepDuration:
+    known = [value for value in seconds if value is not None]
+    parts = quantiles([*known, *known] if len(known) == 1 else known, n=10, method="inclusive")
+    return StepDuration.model_validate(
+        {"step": step, "count": len(known), "p50_seconds": parts[4], "p90_seconds": parts[8]}
+    )
+
+
+@dataclass
+class MemoryLog:
+    """See `ports.Log`. `hear` is told of every event that is said; `is_away` makes it fail."""
+
+    hear: Callable[[Decision], None]
+    said: dict[UUID, Decision] = field(default_factory=dict)
+    dead_letters: list[Rejected] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    """Everything the log holds, for the look before an old decision is said."""
+    is_away: bool = False
+
+    async def say(self, decision: Decision) -> None:
+        self._answer()
+        if decision.event_id not in self.said:
+            self.said[decision.event_id] = decision
+            self.hear(decision)
+
+    async def outlook(self, decision: Decision, cause: Message) -> Outlook:
+        self._answer()
+        because = parse(cause.body)
+        events: list[Event] = [parse(message.body) for message in self.messages]
+        events = [event for event in events if event.subject == because.subject]
+        if any(event.id == decision.event_id for event in events):
+            return "already said"
+        requests = [event for event in events if isinstance(event, RUN_REQUESTS)]
+        return "run is over" if requests and requests[-1].run_id != because.run_id else "go on"
+
+    async def lay_aside(self, rejected: Rejected) -> None:
+        self._answer()
+        self.dead_letters.append(rejected)
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise TransientError("the bus is away")

@@ -1,0 +1,62 @@
+"""The composition root: settings, adapters, handlers, service."""
+
+from importlib.resources import files
+
+from chassis.database import Database
+from chassis.folding import Folder
+from chassis.questions import answer_all
+from chassis.service import Service
+from chassis.settings import ChassisSettings, DatabaseSettings
+from chassis.watchdog import Watchdog
+from services.catalog.adapters.log import BusLog
+from services.catalog.adapters.postgres import PostgresEventStore
+from services.catalog.adapters.postgres_views import PostgresViews
+from services.catalog.handlers import Handlers
+from services.catalog.settings import CatalogSettings
+from services.catalog.subscriptions import DURABLE, answers
+
+
+def build(chassis: ChassisSettings, database_settings: DatabaseSettings, settings: CatalogSettings) -> Service:
+    """The service, wired up. Nothing connects before it runs."""
+    service = Service("catalog", chassis)
+    database = Database(database_settings, application_name="catalog")
+    handlers = Handlers(
+        store=PostgresEventStore(database, remembered_environments=settings.remembered_environments),
+        log=BusLog(service.bus),
+        key=service.key,
+        publisher=service.publisher,
+        clock=service.clock,
+        stall_after_seconds=settings.stall_after_seconds,
+    )
+    folder = Folder(
+        service.bus, DURABLE, handlers, batch=settings.fetch_batch, max_lag_seconds=settings.max_lag_seconds
+    )
+    watchdog = Watchdog(service.bus, (DURABLE,))
+
+    async def prepare() -> None:
+        await database.open()
+        await database.migrate(files("services.catalog.adapters") / "schema")
+        await answer_all(service.bus, "catalog", answers(PostgresViews(database), folder))
+
+    async def sweep() -> None:
+        await handlers.sweep_for_ever(settings.sweep_seconds, folder.lag)
+
+    service.checks |= {
+        "database": database.check,
+        "durable": watchdog.check,
+        "fold": folder.check,
+        "decisions": handlers.check,
+    }
+    service.prepare(prepare)
+    service.alongside("fold", folder.run)
+    service.alongside("sweep", sweep)
+    service.alongside("watchdog", watchdog.run)
+    service.at_close(database.close)
+    service.at_close(handlers.finish)
+    service.at_close(folder.stop)
+    return service
+
+
+def main() -> None:
+    """Run until told to stop."""
+    build(ChassisSettings(), DatabaseSettings(), CatalogSettings()).run()

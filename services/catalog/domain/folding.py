@@ -1,0 +1,307 @@
+"""What events mean: a pure left fold from events to views.
+
+Invariants
+- An event counts for the current view only where it belongs to the current incarnation and, if it speaks of a run, to
+  the current run; a late one is counted (`version`, `last_sequence`) and changes nothing else.
+- A run that has ended never changes again.
+- Times are the events' own, so folding the same events again gives the same views, byte for byte.
+
+A step's `started_at` and `ended_at` are those of the state it is in: how long it ran, or how long its undo took. The
+step that failed stays `failed` while it is undone; `RunView.undone` says what of it is gone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from contracts.envelope import Event
+from contracts.events import (
+    EnvironmentDeleted,
+    EnvironmentDeletionRequested,
+    EnvironmentExtended,
+    EnvironmentFailed,
+    EnvironmentReady,
+    EnvironmentRequested,
+    EnvironmentUpdateRequested,
+    InfraDestroyed,
+    InfraFailed,
+    InfraReady,
+    PipelineCreated,
+    PipelineFailed,
+    PipelineRemoved,
+    RunCancelRequested,
+    RunRetryRequested,
+    RunStalled,
+    SecretsFailed,
+    SecretsRevoked,
+    SecretsStored,
+)
+from contracts.queries import EnvironmentState, EnvironmentView, RunView
+from contracts.values import Failure, Resource, Step
+from services.catalog.domain.steps import (
+    STEPS,
+    changed,
+    current_step,
+    pending,
+    resources_of_pipeline,
+    resources_of_secrets,
+)
+
+Failed = InfraFailed | SecretsFailed | PipelineFailed
+Undo = InfraDestroyed | SecretsRevoked | PipelineRemoved
+RunKind = Literal["create", "update", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one name: its environment, and that environment's latest run."""
+
+    environment: EnvironmentView
+    run: RunView
+
+
+def fold(known: Known | None, event: Event, sequence: int) -> Known | None:
+    """What is known after `event`, stored at `sequence`. None where it speaks of an environment nobody asked for."""
+    if isinstance(event, EnvironmentRequested):
+        return _counted(_begin_life(event, sequence), sequence, known.environment.version if known else 0)
+    if known is None:
+        return None
+    before = known.environment.version
+    if event.incarnation == known.environment.incarnation:
+        if isinstance(event, EnvironmentUpdateRequested | EnvironmentDeletionRequested):
+            known = _begin_run(known.environment, event, sequence)
+        elif isinstance(event, EnvironmentExtended):
+            known = _extend(known, event)
+        elif event.run_id == known.run.id and known.run.ended_at is None:
+            known = _go_on(known, event, sequence)
+    return _counted(known, sequence, before)
+
+
+def superseded(run: RunView, by: Event) -> RunView:
+    """`run` as it ends where another run of its environment began before it was over."""
+    failure = run.failure or Failure(
+        step=current_step(run),
+        code="superseded",
+        message="Another run of this environment began before this one was over.",
+        next_step="Look at the environment's latest run.",
+    )
+    return run.model_copy(update={"state": "failed", "ended_at": by.time, "failure": failure})
+
+
+def seen(known: Known, sequence: int) -> Known:
+    """`known` after a message on its subjects that is not counted as an event (malformed, forged, a duplicate). It
+    still moves what a conditional publish has to expect."""
+    return Known(known.environment.model_copy(update={"last_sequence": sequence}), known.run)
+
+
+# -- beginnings --------------------------------------------------------------------------------------------------------
+
+
+def _begin_life(event: EnvironmentRequested, sequence: int) -> Known:
+    environment = EnvironmentView(
+        name=event.subject,
+        incarnation=event.incarnation,
+        state="creating",
+        spec=event.data.spec,
+        created_at=event.time,
+        updated_at=event.time,
+        run_id=event.run_id,
+        version=0,
+        last_sequence=sequence,
+    )
+    return Known(environment, _run_of(event, "create", sequence))
+
+
+def _begin_run(
+    environment: EnvironmentView, event: EnvironmentUpdateRequested | EnvironmentDeletionRequested, sequence: int
+) -> Known:
+    kind: RunKind = "update" if isinstance(event, EnvironmentUpdateRequested) else "delete"
+    state: EnvironmentState = "updating" if kind == "update" else "deleting"
+    update = {"run_id": event.run_id, "state": state, "failure": None, "left_behind": (), "updated_at": event.time}
+    return Known(environment.model_copy(update=update), _run_of(event, kind, sequence))
+
+
+def _run_of(
+    event: EnvironmentRequested | EnvironmentUpdateRequested | EnvironmentDeletionRequested,
+    kind: RunKind,
+    sequence: int,
+) -> RunView:
+    spec = event.data.spec
+    steps = pending()
+    if kind == "delete":
+        steps = changed(steps, "pipeline", "undoing", started_at=event.time)
+    else:
+        steps = changed(steps, "infrastructure", "running", started_at=event.time)
+    return RunView(
+        id=event.run_id,
+        environment=event.subject,
+        incarnation=event.incarnation,
+        kind=kind,
+        state="running",
+        requested_by=event.data.requested_by,
+        team=spec.owner.team,
+        golden_path=spec.golden_path,
+        requested_at=event.time,
+        steps=steps,
+        trace_id=event.traceparent.split("-")[1] if event.traceparent else None,
+        last_event_at=event.time,
+        last_sequence=sequence,
+    )
+
+
+def _extend(known: Known, event: EnvironmentExtended) -> Known:
+    spec = known.environment.spec.model_copy(update={"expires_at": event.data.spec.expires_at})
+    return Known(known.environment.model_copy(update={"spec": spec, "updated_at": event.time}), known.run)
+
+
+def _counted(known: Known, sequence: int, before: int) -> Known:
+    update = {"version": before + 1, "last_sequence": sequence}
+    return Known(known.environment.model_copy(update=update), known.run)
+
+
+# -- within a run ------------------------------------------------------------------------------------------------------
+
+
+def _go_on(known: Known, event: Event, sequence: int) -> Known:
+    deed = _DEEDS.get(type(event))
+    if deed is None:
+        return known
+    after = deed(known, event)
+    if after is known:
+        return known
+    update: dict[str, object] = {"last_event_at": event.time, "last_sequence": sequence}
+    if not isinstance(event, RunStalled | RunCancelRequested | RunRetryRequested):
+        update["stalled_since"] = None
+    environment = after.environment.model_copy(update={"updated_at": event.time})
+    return Known(environment, after.run.model_copy(update=update))
+
+
+def _infra_ready(known: Known, event: InfraReady) -> Known:
+    made = event.data.infrastructure
+    return _forward(known, event, "infrastructure", {"infrastructure": made}, made.resources)
+
+
+def _secrets_stored(known: Known, event: SecretsStored) -> Known:
+    made = event.data.secrets
+    return _forward(known, event, "secrets", {"secrets": made}, resources_of_secrets(made))
+
+
+def _pipeline_created(known: Known, event: PipelineCreated) -> Known:
+    made = event.data.pipeline
+    return _forward(known, event, "pipeline", {"pipeline": made}, resources_of_pipeline(made))
+
+
+def _forward(known: Known, event: Event, step: Step, gained: dict[str, object], created: tuple[Resource, ...]) -> Known:
+    run = known.run
+    if run.state != "running" or run.kind == "delete":
+        return known  # the run is on its road back: nothing goes forward any more
+    steps = changed(run.steps, step, "succeeded", ended_at=event.time)
+    following = STEPS.index(step) + 1
+    if following < len(STEPS):
+        steps = changed(steps, STEPS[following], "running", started_at=event.time)
+    return Known(
+        known.environment.model_copy(update=gained),
+        run.model_copy(update={"steps": steps, "created": (*run.created, *created)}),
+    )
+
+
+def _failed(known: Known, event: Failed) -> Known:
+    step = _STEP_OF[type(event)]
+    failure = event.data.failure
+    run = known.run.model_copy(
+        update={
+            "state": "undoing",
+            "failure": failure,
+            "steps": changed(known.run.steps, step, "failed", ended_at=event.time),
+        }
+    )
+    return Known(known.environment.model_copy(update={"state": "undoing", "failure": failure}), run)
+
+
+def _undone(known: Known, event: Undo) -> Known:
+    run, step, receipt = known.run, _STEP_OF[type(event)], event.data.receipt
+    steps = run.steps
+    if steps[STEPS.index(step)].state != "failed":
+        steps = changed(steps, step, "undone", ended_at=event.time)
+    if before := STEPS[: STEPS.index(step)]:
+        steps = changed(steps, before[-1], "undoing", started_at=event.time)
+    update: dict[str, object] = {
+        "steps": steps,
+        "undone": (*run.undone, *receipt.removed),
+        "left_behind": (*run.left_behind, *receipt.left_behind),
+    }
+    environment = known.environment.model_copy(update={step: None})
+    if run.kind != "delete":
+        # What a failed step had begun was never announced; what is removed must have existed.
+        unannounced = tuple(thing for thing in receipt.removed if thing not in run.created)
+        update |= {"state": "undoing", "created": (*run.created, *unannounced)}
+        environment = environment.model_copy(update={"state": "undoing"})
+    return Known(environment, run.model_copy(update=update))
+
+
+def _ready(known: Known, event: EnvironmentReady) -> Known:
+    data = event.data
+    environment = known.environment.model_copy(
+        update={
+            "state": "ready",
+            "spec": data.spec,
+            "infrastructure": data.infrastructure,
+            "secrets": data.secrets,
+            "pipeline": data.pipeline,
+            "ready_at": event.time,
+            "failure": None,
+        }
+    )
+    return Known(environment, known.run.model_copy(update={"state": "succeeded", "ended_at": event.time}))
+
+
+def _environment_failed(known: Known, event: EnvironmentFailed) -> Known:
+    data = event.data
+    environment = known.environment.model_copy(
+        update={"state": "failed", "failure": data.failure, "left_behind": data.left_behind}
+    )
+    run = known.run.model_copy(update={"state": "failed", "failure": data.failure, "ended_at": event.time})
+    return Known(environment, run)
+
+
+def _deleted(known: Known, event: EnvironmentDeleted) -> Known:
+    environment = known.environment.model_copy(
+        update={"state": "deleted", "failure": None, "left_behind": event.data.left_behind}
+    )
+    return Known(environment, known.run.model_copy(update={"state": "succeeded", "ended_at": event.time}))
+
+
+def _stalled(known: Known, _: RunStalled) -> Known:
+    return Known(known.environment, known.run.model_copy(update={"stalled_since": known.run.last_event_at}))
+
+
+def _steered(known: Known, _: RunCancelRequested | RunRetryRequested) -> Known:
+    """Steering changes no state by itself; what the services make of it does."""
+    return Known(known.environment, known.run)
+
+
+_STEP_OF: Final[dict[type[Event], Step]] = {
+    InfraFailed: "infrastructure",
+    InfraDestroyed: "infrastructure",
+    SecretsFailed: "secrets",
+    SecretsRevoked: "secrets",
+    PipelineFailed: "pipeline",
+    PipelineRemoved: "pipeline",
+}
+_DEEDS: Final[dict[type[Event], Callable[[Known, Any], Known]]] = {
+    InfraReady: _infra_ready,
+    SecretsStored: _secrets_stored,
+    PipelineCreated: _pipeline_created,
+    InfraFailed: _failed,
+    SecretsFailed: _failed,
+    PipelineFailed: _failed,
+    PipelineRemoved: _undone,
+    SecretsRevoked: _undone,
+    InfraDestroyed: _undone,
+    EnvironmentReady: _ready,
+    EnvironmentFailed: _environment_failed,
+    EnvironmentDeleted: _deleted,
+    RunStalled: _stalled,
+    RunCancelRequested: _steered,
+    RunRetryRequested: _steered,
+}

@@ -1,0 +1,159 @@
+"""What the catalog needs from outside. Each port has a twin in `adapters/memory.py`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from uuid import UUID
+
+from contracts import queries
+from contracts.queries import (
+    Durations,
+    Environments,
+    Events,
+    FindEnvironments,
+    FindRuns,
+    GetDurations,
+    GetEnvironment,
+    GetEvents,
+    GetRun,
+    OneEnvironment,
+    OneRun,
+    Runs,
+    WhichAreKnown,
+)
+from services.catalog.domain.folding import Known
+from services.catalog.domain.records import Batch, Decision, Head, Message, Rejection
+
+
+class AlreadyRecordedError(Exception):
+    """A batch has an event whose id the store has from before; nothing was stored."""
+
+
+Outlook = Literal["go on", "already said", "run is over"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stalling:
+    """An open run without progress: what is known, its last message, and for how long nothing has come."""
+
+    known: Known
+    last: Message
+    waiting_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message that is kept but not believed."""
+
+    message: Message
+    rejection: Rejection
+
+
+class EventStore(Protocol):
+    """The complete copy of the log, and the views folded from it.
+
+    Every method raises `chassis.failures.TransientError` where the store is away.
+    """
+
+    async def head(self, *, fresh: bool = False) -> Head:
+        """How far the copy reaches. Without `fresh`, as far as this process knows: another replica may be ahead."""
+        ...
+
+    async def load(self, names: Collection[str]) -> tuple[Head, Mapping[str, Known]]:
+        """What is known of these names at `head`. May be out of date where another replica folded since."""
+        ...
+
+    async def append(self, batch: Batch, decisions: Sequence[Decision]) -> bool:
+        """Store a batch with its views and decisions, if the copy still ends at `batch.before`.
+
+        False where another replica was first: nothing is stored then, and the next `load` is up to date. Raises
+        `AlreadyRecordedError`.
+        """
+        ...
+
+    async def recorded(self, ids: Collection[UUID]) -> set[UUID]:
+        """Which of these ids are events of the store."""
+        ...
+
+    async def message(self, sequence: int) -> Message | None:
+        """The message that was stored under a sequence."""
+        ...
+
+    async def unsaid(self, older_than_seconds: float) -> Sequence[tuple[Decision, Message]]:
+        """Decisions whose event is not in the store, made at least so long ago, with the message that caused each."""
+        ...
+
+    async def oldest_unsaid_seconds(self) -> float:
+        """The age of the oldest decision whose event is not in the store; 0 where there is none."""
+        ...
+
+    async def forget(self, event_id: UUID) -> None:
+        """Drop a decision that has become moot."""
+        ...
+
+    async def stalling(self, after_seconds: float) -> Sequence[Stalling]:
+        """Runs without progress for so long, by the store's clock, of which nobody has said so yet."""
+        ...
+
+    async def decide(self, decision: Decision) -> bool:
+        """Store a decision by itself; False where it is there already."""
+        ...
+
+    async def rejected(self) -> Sequence[Rejected]:
+        """Messages that are not believed and not laid aside yet (duplicates never are)."""
+        ...
+
+    async def laid_aside(self, sequence: int) -> None:
+        """Note that a message was laid aside."""
+        ...
+
+
+class Views(Protocol):
+    """The read side. Raises `chassis.failures.TransientError` where it is away."""
+
+    async def environments(self, query: FindEnvironments) -> Environments:
+        """A page of environments by name; shorter than asked for where it would not fit into one message."""
+        ...
+
+    async def environment(self, query: GetEnvironment) -> OneEnvironment:
+        """One environment."""
+        ...
+
+    async def events(self, query: GetEvents) -> Events:
+        """A page of an environment's history; shorter than asked for where it would not fit into one message."""
+        ...
+
+    async def runs(self, query: FindRuns) -> Runs:
+        """A page of runs, the one with the newest event first."""
+        ...
+
+    async def run(self, query: GetRun) -> OneRun:
+        """One run."""
+        ...
+
+    async def which_are_known(self, query: WhichAreKnown) -> queries.Known:
+        """Those ids that are events of the store."""
+        ...
+
+    async def durations(self, query: GetDurations) -> Durations:
+        """How long steps of successful creations of the last 30 days took."""
+        ...
+
+
+class Log(Protocol):
+    """The log on the bus, as far as the catalog speaks there.
+
+    Raises `TransientError` where the bus is away and `PermanentError` where it denies.
+    """
+
+    async def say(self, decision: Decision) -> None:
+        """Store the event of a decision. Repeating it within two minutes changes nothing."""
+        ...
+
+    async def outlook(self, decision: Decision, cause: Message) -> Outlook:
+        """What the log says about saying a decision now."""
+        ...
+
+    async def lay_aside(self, rejected: Rejected) -> None:
+        """Lay a message aside as a dead letter. Repeating it within two minutes changes nothing."""
+        ...

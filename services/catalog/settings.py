@@ -1,0 +1,21 @@
+"""The knobs of the catalog."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class CatalogSettings(BaseSettings):
+    """Read from `SLIPWAY_CATALOG_*` variables of the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="SLIPWAY_CATALOG_", frozen=True, extra="ignore")
+
+    fetch_batch: int = Field(default=500, ge=1, le=5000)
+    """How many messages one fold takes at most."""
+    stall_after_seconds: float = Field(default=300, gt=0)
+    """A run without progress for so long is said to have stalled."""
+    sweep_seconds: float = Field(default=5, gt=0)
+    """How often the catalog looks for stalled runs, for decisions nobody has heard, for messages to lay aside."""
+    max_lag_seconds: float = Field(default=60, gt=0)
+    """The process is not ready while the oldest message that is not folded is older than this."""
+    remembered_environments: int = Field(default=2000, ge=0)
+    """Views kept in memory, so that folding need not read them back."""

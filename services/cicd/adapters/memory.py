@@ -1,0 +1,256 @@
+"""The twins: a forge, golden paths, a workflow check and a log that live in this process. They keep the promises of
+`ports.py` and pass the suites that the real ones pass."""
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from chassis.failures import PermanentError
+from contracts.envelope import Event
+from contracts.golden_path import GoldenPath
+from services.cicd.domain import INITIAL_COMMIT_MESSAGE, Commit, File, PullRequest, Repository
+from services.cicd.ports import Values
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass
+class _Pull:
+    number: int
+    head: str
+    base: str
+    title: str
+    body: str
+    head_commit: str
+    closed: bool = False
+
+
+@dataclass
+class _Stored:
+    repository: Repository
+    topics: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+    environments: set[str] = field(default_factory=set)
+    branches: dict[str, str] = field(default_factory=dict)
+    commits: dict[str, Commit] = field(default_factory=dict)
+    trees: dict[str, dict[str, File]] = field(default_factory=dict)
+    pulls: list[_Pull] = field(default_factory=list)
+
+    def ancestry(self, head: str | None) -> list[Commit]:
+        found: list[Commit] = []
+        while head is not None:
+            commit = self.commits[head]
+            found.append(commit)
+            head = commit.parents[0] if commit.parents else None
+        return found
+
+    def add(self, files: Mapping[str, File], parents: tuple[str, ...], message: str, at: str) -> str:
+        digest = hashlib.sha1(repr((sorted(files.items()), parents, message, at)).encode(), usedforsecurity=False)
+        sha = digest.hexdigest()
+        self.commits[sha] = Commit(sha, message, parents)
+        self.trees[sha] = dict(files)
+        return sha
+
+
+class InMemoryForge:
+    """A forge with nothing behind it."""
+
+    def __init__(self, organisations: Sequence[str] = ("acme",)) -> None:
+        self._organisations = frozenset(organisations)
+        self._repositories: dict[str, _Stored] = {}
+        self._ids = itertools.count(1)
+
+    def _stored(self, repository: str) -> _Stored:
+        try:
+            return self._repositories[repository.lower()]
+        except KeyError:
+            raise _refused("forge_not_found", f"there is no repository {repository}") from None
+
+    def _writable(self, repository: str) -> _Stored:
+        stored = self._stored(repository)
+        if stored.repository.archived:
+            raise _refused("forge_forbidden", f"the repository {repository} is archived")
+        return stored
+
+    def archive(self, repository: str) -> None:
+        """Make a repository read-only, as a person does on the forge."""
+        stored = self._stored(repository)
+        stored.repository = replace(stored.repository, archived=True)
+
+    async def find(self, repository: str) -> Repository | None:
+        stored = self._repositories.get(repository.lower())
+        return stored.repository if stored else None
+
+    async def create(self, repository: str, *, description: str, homepage: str) -> None:
+        owner, _, name = repository.partition("/")
+        if owner not in self._organisations:
+            raise _refused("forge_not_found", f"there is no organisation {owner}")
+        if repository.lower() in self._repositories:
+            raise _refused("forge_refused", f"the repository {repository} exists")
+        page = f"https://forge.invalid/{repository}"
+        stored = _Stored(Repository(repository, next(self._ids), page, f"{page}.git", "main", description, False))
+        readme = File("README.md", f"# {name}\n".encode())
+        stored.branches["main"] = stored.add({"README.md": readme}, (), INITIAL_COMMIT_MESSAGE, homepage)
+        self._repositories[repository.lower()] = stored
+
+    async def describe(self, repository: str, *, description: str, default_branch: str) -> None:
+        stored = self._writable(repository)
+        if default_branch not in stored.branches:
+            raise _refused("forge_refused", f"there is no branch {default_branch}")
+        stored.repository = replace(stored.repository, description=description, default_branch=default_branch)
+
+    async def delete(self, repository: str) -> None:
+        self._repositories.pop(repository.lower(), None)
+
+    async def topics(self, repository: str) -> tuple[str, ...]:
+        return self._stored(repository).topics
+
+    async def set_topics(self, repository: str, topics: Sequence[str]) -> None:
+        self._writable(repository).topics = tuple(topics)
+
+    async def variables(self, repository: str) -> Mapping[str, str]:
+        return dict(self._stored(repository).variables)
+
+    async def set_variable(self, repository: str, name: str, value: str) -> None:
+        self._writable(repository).variables[name.upper()] = value
+
+    async def delete_variable(self, repository: str, name: str) -> None:
+        self._writable(repository).variables.pop(name.upper(), None)
+
+    async def has_environment(self, repository: str, name: str) -> bool:
+        return name in self._stored(repository).environments
+
+    async def put_environment(self, repository: str, name: str) -> None:
+        self._writable(repository).environments.add(name)
+
+    async def delete_environment(self, repository: str, name: str) -> None:
+        self._writable(repository).environments.discard(name)
+
+    async def branches(self, repository: str) -> Mapping[str, str]:
+        return dict(self._stored(repository).branches)
+
+    async def history(self, repository: str, branch: str, *, limit: int) -> Sequence[Commit]:
+        stored = self._stored(repository)
+        return stored.ancestry(stored.branches.get(branch))[:limit]
+
+    async def read(self, repository: str, path: str, *, branch: str) -> bytes | None:
+        stored = self._stored(repository)
+        head = stored.branches.get(branch)
+        file = stored.trees[head].get(path) if head else None
+        return file.content if file else None
+
+    async def commit(
+        self,
+        repository: str,
+        *,
+        files: Sequence[File],
+        parent: str | None,
+        keep_other_files: bool,
+        message: str,
+        at: datetime,
+    ) -> str:
+        stored = self._writable(repository)
+        if parent is not None and parent not in stored.commits:
+            raise _refused("forge_refused", f"there is no commit {parent}")
+        kept = stored.trees[parent] if parent and keep_other_files else {}
+        tree = kept | {file.path: file for file in files}
+        return stored.add(tree, (parent,) if parent else (), message, at.isoformat())
+
+    async def create_branch(self, repository: str, branch: str, commit: str) -> None:
+        stored = self._writable(repository)
+        if branch in stored.branches:
+            raise _refused("forge_refused", f"the branch {branch} exists")
+        if commit not in stored.commits:
+            raise _refused("forge_refused", f"there is no commit {commit}")
+        stored.branches[branch] = commit
+
+    async def forward_branch(self, repository: str, branch: str, commit: str) -> None:
+        stored = self._writable(repository)
+        if branch not in stored.branches:
+            raise _refused("forge_not_found", f"there is no branch {branch}")
+        if stored.branches[branch] not in {ancestor.sha for ancestor in stored.ancestry(commit)}:
+            raise _refused("forge_refused", f"{commit} does not descend from the head of {branch}")
+        stored.branches[branch] = commit
+
+    async def delete_branch(self, repository: str, branch: str) -> None:
+        stored = self._writable(repository)
+        if branch == stored.repository.default_branch:
+            raise _refused("forge_refused", f"{branch} is the default branch")
+        stored.branches.pop(branch, None)
+        for pull in stored.pulls:
+            if pull.head == branch:
+                pull.closed = True
+
+    async def has_conversations(self, repository: str) -> bool:
+        return bool(self._stored(repository).pulls)
+
+    async def pull_requests(self, repository: str, *, head: str) -> Sequence[PullRequest]:
+        stored = self._stored(repository)
+        found = []
+        for pull in reversed(stored.pulls):
+            if pull.head == head:
+                if not pull.closed:
+                    pull.head_commit = stored.branches[pull.head]
+                into = {commit.sha for commit in stored.ancestry(stored.branches.get(pull.base))}
+                merged = pull.head_commit in into
+                page, is_open = f"{stored.repository.html_url}/pull/{pull.number}", not (pull.closed or merged)
+                found.append(PullRequest(pull.number, page, pull.base, pull.head_commit, is_open, merged))
+        return found
+
+    async def open_pull_request(self, repository: str, *, head: str, base: str, title: str, body: str) -> None:
+        stored = self._writable(repository)
+        if {head, base} - set(stored.branches):
+            raise _refused("forge_refused", f"there is no branch {head} or no branch {base}")
+        if any(pull.head == head and pull.base == base and not pull.closed for pull in stored.pulls):
+            raise _refused("forge_refused", f"there is a pull request from {head} to {base}")
+        stored.pulls.append(_Pull(len(stored.pulls) + 1, head, base, title, body, stored.branches[head]))
+
+    async def close_pull_request(self, repository: str, number: int) -> None:
+        self._writable(repository).pulls[number - 1].closed = True
+
+
+@dataclass
+class InMemoryGoldenPaths:
+    """Golden paths by name, each with a skeleton of one file and a workflow of one step."""
+
+    published: dict[str, GoldenPath]
+
+    async def find(self, name: str) -> GoldenPath:
+        if name not in self.published:
+            raise PermanentError("golden_path_unknown", f"there is no golden path {name}", next_step="Choose another.")
+        return self.published[name]
+
+    async def skeleton(self, path: GoldenPath, values: Values) -> tuple[File, ...]:
+        return (File("README.md", f"# {values.environment}\n\n{path.title}\n".encode()),)
+
+    async def workflow(self, path: GoldenPath, values: Values) -> bytes:
+        steps = '[{run: "true"}]'
+        text = f"# {path.name}\nname: {values.environment}\non: push\njobs: {{a: {{runs-on: linux, steps: {steps}}}}}\n"
+        return text.encode()
+
+
+@dataclass
+class InMemoryWorkflowCheck:
+    """Finds fault with the words that it is told to."""
+
+    faults: dict[bytes, str] = field(default_factory=dict)
+
+    async def problems(self, workflow: bytes) -> Sequence[str]:
+        return [problem for word, problem in self.faults.items() if word in workflow]
+
+
+@dataclass
+class InMemoryProgress:
+    """Keeps the lines: of which environment, how grave, and what."""
+
+    lines: list[tuple[str, Level, str]] = field(default_factory=list)
+
+    async def line(self, event: Event, text: str, level: Level = "info") -> None:
+        self.lines.append((event.subject, level, text))
+
+
+def _refused(code: str, message: str) -> PermanentError:
+    return PermanentError(code, message, next_step="Look at the repository on the forge.")

@@ -1,0 +1,167 @@
+"""What this service needs from outside, in its own words.
+
+Every method may raise `chassis.failures.TransientError` (nobody knows whether it happened; read, then try again) or
+`PermanentError`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from contracts.envelope import Event
+from contracts.golden_path import GoldenPath
+from services.cicd.domain import Commit, File, PullRequest, Repository
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a golden path's texts may name. All of it is validated or comes from the platform itself."""
+
+    environment: str
+    branch: str
+    golden_path: str
+    golden_path_version: str
+    description: str
+    url: str | None
+
+
+class GoldenPaths(Protocol):
+    """The published golden paths."""
+
+    async def find(self, name: str) -> GoldenPath:
+        """The manifest. `PermanentError` where there is no such golden path."""
+        ...
+
+    async def skeleton(self, path: GoldenPath, values: Values) -> tuple[File, ...]:
+        """The files that a new repository begins with, sorted by path."""
+        ...
+
+    async def workflow(self, path: GoldenPath, values: Values) -> bytes:
+        """The workflow that deploys on push. Its tree is the template's, whatever the values are."""
+        ...
+
+
+class WorkflowCheck(Protocol):
+    """Somebody who knows what GitHub accepts."""
+
+    async def problems(self, workflow: bytes) -> Sequence[str]:
+        """What is wrong with a workflow; empty where nothing is."""
+        ...
+
+
+class Progress(Protocol):
+    """The log that the person who waits is reading."""
+
+    async def line(self, event: Event, text: str, level: Literal["debug", "info", "warning", "error"] = "info") -> None:
+        """Add a line to the run of `event`."""
+        ...
+
+
+class Forge(Protocol):
+    """Where repositories live: GitHub, or something that answers like it. `repository` is `owner/name`.
+
+    A write that finds things already as it would leave them is no error, except where it says so.
+    """
+
+    async def find(self, repository: str) -> Repository | None:
+        """The repository, or None where there is none (or none that we may see). One that was renamed is found by
+        its old name too, and tells the new one."""
+        ...
+
+    async def create(self, repository: str, *, description: str, homepage: str) -> None:
+        """Create a private repository with an initial commit. `PermanentError` where it exists."""
+        ...
+
+    async def describe(self, repository: str, *, description: str, default_branch: str) -> None:
+        """Set the description and the default branch, which must exist."""
+        ...
+
+    async def delete(self, repository: str) -> None:
+        """Delete the repository with everything in it. Nothing happens where there is none."""
+        ...
+
+    async def topics(self, repository: str) -> tuple[str, ...]:
+        """Its topics."""
+        ...
+
+    async def set_topics(self, repository: str, topics: Sequence[str]) -> None:
+        """Replace its topics."""
+        ...
+
+    async def variables(self, repository: str) -> Mapping[str, str]:
+        """Its variables for workflows, by their upper-case names."""
+        ...
+
+    async def set_variable(self, repository: str, name: str, value: str) -> None:
+        """Create or change a variable."""
+        ...
+
+    async def delete_variable(self, repository: str, name: str) -> None:
+        """Remove a variable. Nothing happens where there is none."""
+        ...
+
+    async def has_environment(self, repository: str, name: str) -> bool:
+        """Whether there is a deployment environment of this name."""
+        ...
+
+    async def put_environment(self, repository: str, name: str) -> None:
+        """Create a deployment environment, or leave the one there is as it is."""
+        ...
+
+    async def delete_environment(self, repository: str, name: str) -> None:
+        """Remove a deployment environment. Nothing happens where there is none."""
+        ...
+
+    async def branches(self, repository: str) -> Mapping[str, str]:
+        """The commit at the head of each branch."""
+        ...
+
+    async def history(self, repository: str, branch: str, *, limit: int) -> Sequence[Commit]:
+        """The last commits of a branch, newest first; none where the branch does not exist."""
+        ...
+
+    async def read(self, repository: str, path: str, *, branch: str) -> bytes | None:
+        """A file's content, or None where there is no such file."""
+        ...
+
+    async def commit(
+        self,
+        repository: str,
+        *,
+        files: Sequence[File],
+        parent: str | None,
+        keep_other_files: bool,
+        message: str,
+        at: datetime,
+    ) -> str:
+        """Store a commit, on no branch yet, and return its id. The same arguments give the same commit."""
+        ...
+
+    async def create_branch(self, repository: str, branch: str, commit: str) -> None:
+        """Begin a branch. `PermanentError` where it exists."""
+        ...
+
+    async def forward_branch(self, repository: str, branch: str, commit: str) -> None:
+        """Move a branch to a descendant of its head. `PermanentError` where `commit` is none."""
+        ...
+
+    async def delete_branch(self, repository: str, branch: str) -> None:
+        """Remove a branch. Nothing happens where there is none."""
+        ...
+
+    async def has_conversations(self, repository: str) -> bool:
+        """Whether anybody ever opened an issue or a pull request."""
+        ...
+
+    async def pull_requests(self, repository: str, *, head: str) -> Sequence[PullRequest]:
+        """Pull requests from the branch `head`, newest first, in whatever state."""
+        ...
+
+    async def open_pull_request(self, repository: str, *, head: str, base: str, title: str, body: str) -> None:
+        """Open a pull request. `PermanentError` where there is an open one from `head` to `base`."""
+        ...
+
+    async def close_pull_request(self, repository: str, number: int) -> None:
+        """Close a pull request without merging it."""
+        ...

@@ -1,0 +1,242 @@
+"""What the gateway keeps of its own, in its schema of Postgres: accepted requests and tokens."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg import AsyncConnection, AsyncCursor, OperationalError
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import PoolTimeout
+
+from chassis.database import Database
+from chassis.failures import TransientError
+from contracts.events import Asked
+from services.gateway.domain.refusals import RecordedRefusal
+from services.gateway.domain.tokens import ApiToken
+from services.gateway.ports import RunRequest
+
+
+@asynccontextmanager
+async def _cursor(database: Database) -> AsyncIterator[AsyncCursor[DictRow]]:
+    try:
+        connection: AsyncConnection[Any]
+        async with database.pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            yield cursor
+    except (OperationalError, PoolTimeout) as error:
+        raise TransientError("the gateway's database does not answer") from error
+
+
+async def _one(database: Database, statement: LiteralString, values: dict[str, Any]) -> DictRow | None:
+    async with _cursor(database) as cursor:
+        await cursor.execute(statement, values)
+        return await cursor.fetchone()
+
+
+async def _all(database: Database, statement: LiteralString, values: dict[str, Any]) -> list[DictRow]:
+    async with _cursor(database) as cursor:
+        await cursor.execute(statement, values)
+        return await cursor.fetchall()
+
+
+async def _do(database: Database, statement: LiteralString, values: dict[str, Any]) -> int:
+    async with _cursor(database) as cursor:
+        await cursor.execute(statement, values)
+        return cursor.rowcount
+
+
+class PostgresRequests:
+    """Fulfils `ports.RequestStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, principal: str, key: str) -> RunRequest | None:
+        """See the port."""
+        row = await _one(
+            self._database,
+            "SELECT * FROM requests WHERE principal = %(principal)s AND idempotency_key = %(key)s",
+            {"principal": principal, "key": key},
+        )
+        return _request(row) if row else None
+
+    async def claim(self, request: RunRequest) -> RunRequest:
+        """See the port."""
+        row = await _one(
+            self._database,
+            "INSERT INTO requests (id, principal, idempotency_key, fingerprint, operation, event_id, incarnation,"
+            " environment, visible_teams, asked, traceparent, requested_at) VALUES (%(id)s, %(principal)s, %(key)s,"
+            " %(fingerprint)s, %(operation)s, %(event_id)s, %(incarnation)s, %(environment)s, %(visible_teams)s,"
+            " %(asked)s, %(traceparent)s, %(requested_at)s)"
+            " ON CONFLICT (principal, idempotency_key) DO NOTHING RETURNING *",
+            {
+                "id": request.id,
+                "principal": request.principal,
+                "key": request.key,
+                "fingerprint": request.fingerprint,
+                "operation": request.operation,
+                "event_id": request.event_id,
+                "incarnation": request.incarnation,
+                "environment": request.environment,
+                "visible_teams": list(request.visible_teams) if request.visible_teams is not None else None,
+                "asked": Jsonb(request.asked.model_dump(mode="json")),
+                "traceparent": request.traceparent,
+                "requested_at": request.requested_at,
+            },
+        )
+        if row is not None:
+            return _request(row)
+        earlier = await self.find(request.principal, request.key)
+        if earlier is None:  # rows are never deleted, so this cannot be
+            raise TransientError("the request that has this key cannot be read")
+        return earlier
+
+    async def accept(self, request_id: UUID, sequence: int) -> RunRequest:
+        """See the port."""
+        row = await _one(
+            self._database,
+            "UPDATE requests SET state = 'accepted', sequence = %(sequence)s, refusal = NULL WHERE id = %(id)s"
+            " RETURNING *",
+            {"id": request_id, "sequence": sequence},
+        )
+        return _existing(row, request_id)
+
+    async def refuse(self, request_id: UUID, refusal: RecordedRefusal) -> RunRequest:
+        """See the port."""
+        row = await _one(
+            self._database,
+            "UPDATE requests SET state = 'refused', refusal = %(refusal)s"
+            " WHERE id = %(id)s AND confirmed_at IS NULL RETURNING *",
+            {"id": request_id, "refusal": Jsonb(refusal.model_dump(mode="json"))},
+        )
+        if row is None:
+            row = await _one(self._database, "SELECT * FROM requests WHERE id = %(id)s", {"id": request_id})
+        return _existing(row, request_id)
+
+    async def confirm(self, event_ids: Sequence[UUID]) -> None:
+        """See the port."""
+        await _do(
+            self._database,
+            "UPDATE requests SET confirmed_at = now() WHERE event_id = ANY(%(ids)s) AND confirmed_at IS NULL",
+            {"ids": list(event_ids)},
+        )
+
+    async def unconfirmed(self, asked_before: datetime, limit: int) -> list[RunRequest]:
+        """See the port."""
+        rows = await _all(
+            self._database,
+            "SELECT * FROM requests WHERE confirmed_at IS NULL AND state <> 'refused'"
+            " AND requested_at <= %(before)s ORDER BY requested_at, id LIMIT %(limit)s",
+            {"before": asked_before, "limit": limit},
+        )
+        return [_request(row) for row in rows]
+
+    async def floor(
+        self, *, environment: str | None = None, event_id: UUID | None = None, principal: str | None = None
+    ) -> int:
+        """See the port."""
+        row = await _one(
+            self._database,
+            "SELECT coalesce(max(sequence), 0) AS floor FROM requests WHERE confirmed_at IS NULL AND state = 'accepted'"
+            " AND (%(environment)s::text IS NULL OR environment = %(environment)s)"
+            " AND (%(event_id)s::uuid IS NULL OR event_id = %(event_id)s)"
+            " AND (%(principal)s::text IS NULL OR principal = %(principal)s)",
+            {"environment": environment, "event_id": event_id, "principal": principal},
+        )
+        return int(row["floor"]) if row else 0
+
+
+class PostgresTokens:
+    """Fulfils `ports.TokenStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, token_id: str) -> ApiToken | None:
+        """See the port."""
+        row = await _one(self._database, "SELECT * FROM tokens WHERE id = %(id)s", {"id": token_id})
+        return _token(row) if row else None
+
+    async def add(self, token: ApiToken) -> bool:
+        """See the port."""
+        added = await _do(
+            self._database,
+            "INSERT INTO tokens (id, digest, name, person, role, teams, created_at, created_by, expires_at, revoked_at)"
+            " VALUES (%(id)s, %(digest)s, %(name)s, %(person)s, %(role)s, %(teams)s, %(created_at)s, %(created_by)s,"
+            " %(expires_at)s, %(revoked_at)s) ON CONFLICT (id) DO NOTHING",
+            {
+                "id": token.id,
+                "digest": token.digest,
+                "name": token.name,
+                "person": token.person,
+                "role": token.role,
+                "teams": list(token.teams),
+                "created_at": token.created_at,
+                "created_by": token.created_by,
+                "expires_at": token.expires_at,
+                "revoked_at": token.revoked_at,
+            },
+        )
+        return added == 1
+
+    async def all(self, person: str | None) -> list[ApiToken]:
+        """See the port."""
+        rows = await _all(
+            self._database,
+            "SELECT * FROM tokens WHERE %(person)s::text IS NULL OR person = %(person)s ORDER BY created_at DESC, id",
+            {"person": person},
+        )
+        return [_token(row) for row in rows]
+
+    async def revoke(self, token_id: str, at: datetime) -> None:
+        """See the port."""
+        await _do(
+            self._database,
+            "UPDATE tokens SET revoked_at = %(at)s WHERE id = %(id)s AND revoked_at IS NULL",
+            {"id": token_id, "at": at},
+        )
+
+
+def _existing(row: DictRow | None, request_id: UUID) -> RunRequest:
+    if row is None:
+        raise LookupError(f"there is no request {request_id}")
+    return _request(row)
+
+
+def _request(row: DictRow) -> RunRequest:
+    teams = row["visible_teams"]
+    return RunRequest(
+        id=row["id"],
+        principal=row["principal"],
+        key=row["idempotency_key"],
+        fingerprint=bytes(row["fingerprint"]),
+        operation=row["operation"],
+        event_id=row["event_id"],
+        incarnation=row["incarnation"],
+        environment=row["environment"],
+        visible_teams=tuple(teams) if teams is not None else None,
+        asked=Asked.model_validate(row["asked"]),
+        traceparent=row["traceparent"],
+        requested_at=row["requested_at"],
+        state=row["state"],
+        sequence=row["sequence"],
+        refusal=RecordedRefusal.model_validate(row["refusal"]) if row["refusal"] is not None else None,
+        confirmed=row["confirmed_at"] is not None,
+    )
+
+
+def _token(row: DictRow) -> ApiToken:
+    return ApiToken(
+        id=row["id"],
+        digest=bytes(row["digest"]),
+        name=row["name"],
+        person=row["person"],
+        role=row["role"],
+        teams=tuple(row["teams"]),
+        created_at=row["created_at"],
+        created_by=row["created_by"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+    )

@@ -1,0 +1,1 @@
+"""The schema `gateway`, as numbered changes; see `chassis.database`."""

@@ -1,0 +1,71 @@
+"""Who asks. A policy says what a route takes; a request is looked at against it before anything else is.
+
+Invariant: default deny. A route without a policy is not served, and a policy that lets everybody in says so.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import SecretStr
+
+from services.gateway.api.limits import RateLimiter
+from services.gateway.domain.people import Principal, Role
+from services.gateway.domain.refusals import UnauthenticatedError
+from services.gateway.handlers.tokens import Tokens
+
+_BEARER: Final = re.compile(r"[Bb]earer ([\x21-\x7e]{1,200})")
+_ASK_FOR_ONE: Final = "Send your token: `Authorization: Bearer slw_…`. `slipway login` or an admin gives you one."
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a route takes: a role, or nothing where `role` is None."""
+
+    role: Role | None
+    traced: bool = True
+    """Whether a request makes a span: not where it stays open for minutes, or is asked every second."""
+
+
+PUBLIC: Final = Policy(None, traced=False)
+VIEWER: Final = Policy("viewer")
+DEVELOPER: Final = Policy("developer")
+ADMIN: Final = Policy("admin")
+FOLLOWER: Final = Policy("viewer", traced=False)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Lets in whoever shows a valid token, as often as the limits allow."""
+
+    tokens: Tokens
+    limiter: RateLimiter
+
+    async def admit(self, policy: Policy, authorization: Sequence[str], address: str) -> Principal | None:
+        """Whoever asks; None where the policy takes nobody in particular.
+
+        `authorization` are the values of the header of that name. Raises `UnauthenticatedError`, `ForbiddenError`,
+        `RateLimitedError`.
+        """
+        if policy.role is None:
+            self.limiter.take(f"address {address}")
+            return None
+        try:
+            principal = await self.tokens.authenticate(_token(authorization))
+        except UnauthenticatedError:
+            # Whoever guesses is slowed down by address; a valid token is never held up by somebody else's guesses.
+            self.limiter.take(f"address {address}")
+            raise
+        self.limiter.take(f"principal {principal.subject}")
+        principal.require(policy.role)
+        return principal
+
+
+def _token(authorization: Sequence[str]) -> SecretStr:
+    if len(authorization) != 1:
+        raise UnauthenticatedError(_ASK_FOR_ONE)
+    found = _BEARER.fullmatch(authorization[0])
+    if found is None:
+        raise UnauthenticatedError(_ASK_FOR_ONE)
+    return SecretStr(found[1])

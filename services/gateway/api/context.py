@@ -1,0 +1,54 @@
+"""What the routes are given: the gateway's deeds, and where links lead. One object, made by the composition root."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from contracts.golden_path import GoldenPath
+from services.gateway.api.cursors import Cursors
+from services.gateway.api.limits import Slots
+from services.gateway.api.views import Links
+from services.gateway.domain.refusals import UnknownThingError
+from services.gateway.handlers.asking import Asking
+from services.gateway.handlers.dead_letters import DeadLetterDesk
+from services.gateway.handlers.following import Following
+from services.gateway.handlers.reading import Reading
+from services.gateway.handlers.tokens import Tokens
+from services.gateway.ports import GoldenPaths
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Everything behind the door."""
+
+    asking: Asking
+    reading: Reading
+    following: Following
+    tokens: Tokens
+    dead_letters: DeadLetterDesk
+    golden_paths: GoldenPaths
+    links: Links
+    cursors: Cursors
+    streams: Slots
+    heartbeat_seconds: float
+    version: str
+    organisation: str
+    forge_url: str
+    inbox_url: str
+
+    async def golden_path(self, name: str) -> GoldenPath:
+        """The golden path of this name. Raises `UnknownThingError`."""
+        path = await self.golden_paths.find(name)
+        if path is None:
+            raise UnknownThingError("There is no such golden path. GET /api/v1/golden-paths lists them.")
+        return path
+
+
+def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+Deeds = Annotated[Gateway, Depends(_gateway)]
+"""What a route may do."""

@@ -1,0 +1,132 @@
+"""`/environments`: ask for one, look at them, ask for one to be taken away."""
+
+from typing import Annotated, Final
+
+from fastapi import Path, Query, Response
+
+from contracts.names import GoldenPathName, TeamName
+from contracts.queries import EnvironmentState
+from services.gateway.api import views
+from services.gateway.api.answers import API, Accepted, EnvironmentAnswer, EnvironmentPage, EventPage, RunPage
+from services.gateway.api.auth import DEVELOPER, VIEWER
+from services.gateway.api.context import Deeds
+from services.gateway.api.routing import Asker, Endpoint, IdempotencyKey
+from services.gateway.domain.admission import CreateEnvironment
+from services.gateway.handlers.asking import Answered
+from services.gateway.handlers.reading import Search
+
+Name = Annotated[str, Path(description="The environment's name")]
+REPLAYED_HEADER: Final = "Idempotency-Replayed"
+RUNS_PER_PAGE: Final = 100
+"""So many always fit into one message of the bus."""
+
+
+async def create_environment(
+    body: CreateEnvironment, asker: Asker, key: IdempotencyKey, gateway: Deeds, response: Response
+) -> Accepted:
+    """Ask for a new environment. The answer comes when the request is recorded and its run has begun."""
+    answered = await gateway.asking.create(asker, body, key)
+    accepted = views.accepted(answered, gateway.links)
+    response.headers["Location"] = accepted.links.self
+    _tell_of_replay(answered, response)
+    return accepted
+
+
+async def delete_environment(
+    name: Name, asker: Asker, key: IdempotencyKey, gateway: Deeds, response: Response
+) -> Accepted:
+    """Ask for an environment to be taken away, with everything that was made for it."""
+    answered = await gateway.asking.delete(asker, name, key)
+    accepted = views.accepted(answered, gateway.links)
+    response.headers["Location"] = accepted.links.run
+    _tell_of_replay(answered, response)
+    return accepted
+
+
+async def list_environments(
+    *,
+    asker: Asker,
+    gateway: Deeds,
+    team: Annotated[TeamName | None, Query()] = None,
+    state: Annotated[EnvironmentState | None, Query()] = None,
+    golden_path: Annotated[GoldenPathName | None, Query()] = None,
+    q: Annotated[str | None, Query(max_length=40, description="A part of the name")] = None,
+    include_deleted: Annotated[bool, Query()] = False,
+    cursor: Annotated[str | None, Query(max_length=400)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> EnvironmentPage:
+    """The environments of your teams, by name."""
+    of_list = f"environments {asker.subject} {team} {state} {golden_path} {q!r} {include_deleted}"
+    search = Search(
+        team=team,
+        state=state,
+        golden_path=golden_path,
+        name_contains=q,
+        include_deleted=include_deleted,
+        after=gateway.cursors.read(of_list, cursor) if cursor is not None else None,
+        limit=limit,
+    )
+    found = await gateway.reading.environments(asker, search)
+    paths = {path.name: path for path in await gateway.golden_paths.all()}
+    return EnvironmentPage(
+        items=[views.environment(view, paths.get(view.spec.golden_path), gateway.links) for view in found.items],
+        total=found.total,
+        next_cursor=gateway.cursors.make(of_list, found.next_cursor) if found.next_cursor else None,
+    )
+
+
+async def get_environment(name: Name, asker: Asker, gateway: Deeds) -> EnvironmentAnswer:
+    """One environment; one that was deleted has the state `deleted`."""
+    view = await gateway.reading.environment(asker, name)
+    return views.environment(view, await gateway.golden_paths.find(view.spec.golden_path), gateway.links)
+
+
+async def list_environment_events(
+    name: Name,
+    asker: Asker,
+    gateway: Deeds,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 200,
+) -> EventPage:
+    """The history of an environment, oldest first, exactly as the log has it."""
+    found, next_after = await gateway.reading.events(asker, name, after, limit)
+    return EventPage(items=[views.event(recorded) for recorded in found], next_after=next_after or None)
+
+
+async def list_environment_runs(
+    name: Name,
+    asker: Asker,
+    gateway: Deeds,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=400)] = None,
+) -> RunPage:
+    """The runs of an environment, newest first."""
+    return await page_of_runs(gateway, asker, name, cursor, limit)
+
+
+async def page_of_runs(
+    gateway: Deeds, asker: Asker, environment: str | None, cursor: str | None, limit: int
+) -> RunPage:
+    """A page of runs: of one environment, or of all."""
+    of_list = f"runs {asker.subject} {environment}"
+    before = int(gateway.cursors.read(of_list, cursor)) if cursor is not None else None
+    size = min(limit, RUNS_PER_PAGE)
+    found = await gateway.reading.runs(asker, environment=environment, before=before, limit=size)
+    more = gateway.cursors.make(of_list, str(found[-1].last_sequence)) if len(found) == size else None
+    return RunPage(items=[views.run(view, gateway.links) for view in found], next_cursor=more)
+
+
+def _tell_of_replay(answered: Answered, response: Response) -> None:
+    if answered.replayed:
+        response.headers[REPLAYED_HEADER] = "true"
+
+
+_ONE = f"{API}/environments/{{name}}"
+ENDPOINTS: Final = (
+    Endpoint("POST", f"{API}/environments", create_environment, DEVELOPER, 202, Accepted, "environments"),
+    Endpoint("GET", f"{API}/environments", list_environments, VIEWER, 200, EnvironmentPage, "environments"),
+    Endpoint("GET", _ONE, get_environment, VIEWER, 200, EnvironmentAnswer, "environments"),
+    Endpoint("DELETE", _ONE, delete_environment, DEVELOPER, 202, Accepted, "environments"),
+    Endpoint("GET", f"{_ONE}/events", list_environment_events, VIEWER, 200, EventPage, "environments"),
+    Endpoint("GET", f"{_ONE}/runs", list_environment_runs, VIEWER, 200, RunPage, "environments"),
+)

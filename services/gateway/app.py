@@ -1,0 +1,146 @@
+"""The composition root: settings, adapters, handlers, service. Nothing connects before it runs."""
+
+import asyncio
+import os
+from importlib import metadata, resources
+from pathlib import Path
+
+import anyio.to_thread
+from pydantic import SecretStr
+
+from chassis.database import Database
+from chassis.health import EmbeddedServer
+from chassis.service import Service
+from chassis.settings import ChassisSettings, DatabaseSettings, read_secret
+from services.gateway.adapters import schema
+from services.gateway.adapters.catalog import BusCatalog
+from services.gateway.adapters.golden_paths import DirectoryOfGoldenPaths
+from services.gateway.adapters.postgres import PostgresRequests, PostgresTokens
+from services.gateway.adapters.runs import LogRuns
+from services.gateway.adapters.streams import StreamDeadLetters, StreamRunLog
+from services.gateway.api import stream
+from services.gateway.api.application import application
+from services.gateway.api.auth import Gate
+from services.gateway.api.bus import BusRequests
+from services.gateway.api.context import Gateway
+from services.gateway.api.cursors import Cursors
+from services.gateway.api.limits import RateLimiter, Slots
+from services.gateway.api.views import Links
+from services.gateway.domain.admission import Defaults
+from services.gateway.domain.tokens import mint
+from services.gateway.handlers.asking import Asking
+from services.gateway.handlers.dead_letters import DeadLetterDesk
+from services.gateway.handlers.following import Following
+from services.gateway.handlers.keeping import Keeping
+from services.gateway.handlers.reading import Reading
+from services.gateway.handlers.tokens import Tokens
+from services.gateway.settings import GatewaySettings
+from services.gateway.subscriptions import requests
+
+
+def main() -> None:
+    """Run the service."""
+    service = Service("gateway", ChassisSettings())
+    settings = GatewaySettings()
+    database = Database(DatabaseSettings(), application_name="gateway")
+    golden_paths = DirectoryOfGoldenPaths(settings.golden_paths)
+    run_log = StreamRunLog(service.bus)
+    catalog, store = BusCatalog(service.bus), PostgresRequests(database)
+    asking = Asking(
+        requests=store,
+        catalog=catalog,
+        runs=LogRuns(service.bus, service.publisher),
+        golden_paths=golden_paths,
+        clock=service.clock,
+        defaults=Defaults(settings.organisation, settings.preview_days),
+    )
+    tokens = Tokens(PostgresTokens(database), service.clock)
+    gateway = Gateway(
+        asking=asking,
+        reading=Reading(store, catalog),
+        following=Following(run_log),
+        tokens=tokens,
+        dead_letters=DeadLetterDesk(StreamDeadLetters(service.bus)),
+        golden_paths=golden_paths,
+        links=Links(settings.public_url or f"http://{settings.host}:{settings.port}", settings.traces_url),
+        cursors=Cursors(lambda text: str(service.key.derive(text, "cursor"))),
+        streams=Slots(settings.streams_per_principal),
+        heartbeat_seconds=settings.heartbeat_seconds,
+        version=_version(),
+        organisation=settings.organisation,
+        forge_url=settings.forge_url,
+        inbox_url=settings.inbox_url,
+    )
+    gate = Gate(tokens, RateLimiter(settings.requests_per_second, settings.requests_at_once))
+    from_bus = BusRequests(service.bus, gate, requests(gateway))
+    server = _Server(EmbeddedServer(application(gateway, gate), settings.port, settings.host))
+
+    async def prepare() -> None:
+        await database.open()
+        await database.migrate(resources.files(schema))
+        if not await tokens.adopt_admin(await anyio.to_thread.run_sync(_admin_token, settings.admin_token_file)):
+            raise ValueError(
+                f"{settings.admin_token_file.name} holds no token of ours; delete it: the next start makes a new one"
+            )
+        await run_log.listen()
+        await from_bus.listen()
+
+    service.checks["database"] = database.check
+    service.checks["golden_paths"] = golden_paths.check
+    service.prepare(prepare)
+    service.alongside("http", server.run)
+    service.alongside("keeping", Keeping(asking, settings.care_interval_seconds, settings.republish_after_seconds).run)
+    # The last given ends first: nobody new, then what is under way, then what it stands on.
+    service.at_close(database.close)
+    service.at_close(from_bus.drain)
+    service.at_close(server.stop)
+    service.run()
+
+
+class _Server:
+    """The HTTP server, which ends before the connections that its answers need."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self._server = server
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until told to stop."""
+        try:
+            await self._server.run_until_cancelled()
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what is open, and return."""
+        stream.end_all()
+        self._server.should_exit = True
+        if self._server.started:
+            await self._ended.wait()
+
+
+def _admin_token(path: Path) -> SecretStr:
+    """The token in the file, which is made first where there is none. Two processes that do so at once end up with the
+    same file."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(mint()[1].get_secret_value() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another process was first: its token is the one
+        finally:
+            draft.unlink()
+    return read_secret(path)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("slipway")
+    except metadata.PackageNotFoundError:
+        return "0.0.0+source"

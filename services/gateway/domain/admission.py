@@ -1,0 +1,150 @@
+"""What a request says, how its defaults are filled in, and what stands in its way.
+
+Invariants
+- What is admitted is a complete `EnvironmentSpec`: nobody after the gateway fills in a default.
+- A name belongs to one team at a time. It is free when nothing ever had it, when what had it is deleted, or when its
+  creation failed and left nothing behind that another team could find.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from contracts.golden_path import GoldenPath
+from contracts.names import BranchName, EnvironmentName, GoldenPathName, PersonName, RepositoryName, TeamName
+from contracts.parameters import ParameterError
+from contracts.queries import EnvironmentView
+from contracts.values import EnvironmentSpec, Kind, Owner
+from services.gateway.domain.people import Principal, Role
+from services.gateway.domain.refusals import BrokenRule, InvalidError, RecordedRefusal, Standing
+
+LIVE_STATES: Final = frozenset({"creating", "updating", "ready", "undoing", "deleting"})
+BUSY_STATES: Final = frozenset({"creating", "updating", "undoing", "deleting"})
+"""States in which a run is under way."""
+
+
+class Ask(BaseModel):
+    """A request's body: exactly these fields, of exactly these types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class CreateEnvironment(Ask):
+    """What a developer says; everything but the first two has a default."""
+
+    name: EnvironmentName
+    golden_path: GoldenPathName
+    repository: RepositoryName | None = None
+    """`owner/name`; by default the platform's organisation and the environment's name."""
+    branch: BranchName | None = None
+    kind: Kind | None = None
+    parameters: dict[str, JsonValue] = Field(default_factory=dict, max_length=30)
+    team: TeamName | None = None
+    """Who owns it; by default the token's only team."""
+
+
+class DeleteEnvironment(Ask):
+    """Names the environment; over HTTP the path does."""
+
+    name: EnvironmentName
+
+
+class CreateToken(Ask):
+    """A new API token."""
+
+    name: str = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 ._-]*[A-Za-z0-9])?$")
+    """What it is for."""
+    role: Role = "developer"
+    teams: list[TeamName] | None = Field(default=None, max_length=50)
+    """By default the teams of the token that asks."""
+    expires_in_days: int = Field(default=90, ge=1, le=366)
+    person: PersonName | None = None
+    """For whom; only an admin may name somebody else."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the platform adds where neither the person nor the golden path says anything."""
+
+    organisation: str
+    preview_days: int = 7
+
+
+def complete(
+    ask: CreateEnvironment, path: GoldenPath, principal: Principal, now: datetime, defaults: Defaults
+) -> EnvironmentSpec:
+    """The whole desired state. Raises `InvalidError` and `ForbiddenError`."""
+    team = principal.team_for(ask.team)
+    kind = ask.kind or path.defaults.kind
+    try:
+        parameters = path.resolve(kind, ask.parameters)
+    except ParameterError as error:
+        where = error.parameter if error.parameter in {"kind", "parameters"} else f"parameters.{error.parameter}"
+        raise InvalidError([BrokenRule(where, error.rule)]) from error
+    try:
+        return EnvironmentSpec(
+            name=ask.name,
+            kind=kind,
+            golden_path=path.name,
+            golden_path_version=path.version,
+            owner=Owner(person=principal.person, team=team),
+            repository=ask.repository or f"{defaults.organisation}/{ask.name}",
+            branch=ask.branch or path.defaults.branch,
+            parameters=dict(parameters),
+            expires_at=_expiry(path, kind, now, defaults),
+        )
+    except ValidationError as error:  # the organisation and the name do not make a repository's name together
+        raise InvalidError([BrokenRule("repository", "cannot follow from this name; name one")]) from error
+
+
+def _expiry(path: GoldenPath, kind: Kind, now: datetime, defaults: Defaults) -> datetime | None:
+    lifetime = path.defaults.time_to_live.get(kind)
+    if lifetime is not None:
+        return now + timedelta(days=lifetime.days)
+    return now + timedelta(days=defaults.preview_days) if kind == "preview" else None
+
+
+def fingerprint(operation: str, body: Mapping[str, Any]) -> bytes:
+    """The same for two requests that say the same: SHA-256 over the operation and the body's canonical JSON."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(f"{operation}\0{canonical}".encode()).digest()
+
+
+def obstacle_to_creation(
+    view: EnvironmentView | None, team: str, visible_teams: Collection[str] | None
+) -> RecordedRefusal | None:
+    """What stands in the way of a new environment of `team`, given what is known of its name; None where it may be.
+    `visible_teams` are those whose things the asker may be told of (None: all)."""
+    if view is None or _name_is_free(view, team):
+        return None
+    return RecordedRefusal(code="name_taken", standing=_standing(view, visible_teams))
+
+
+def obstacle_to_deletion(
+    view: EnvironmentView | None, incarnation: UUID | None, visible_teams: Collection[str] | None
+) -> RecordedRefusal | None:
+    """What stands in the way of deleting the environment that began with `incarnation`."""
+    if view is None or view.state == "deleted" or view.incarnation != incarnation:
+        return RecordedRefusal(code="not_found")
+    if view.state in BUSY_STATES:
+        return RecordedRefusal(code="run_under_way", standing=_standing(view, visible_teams))
+    return None
+
+
+def _name_is_free(view: EnvironmentView, team: str) -> bool:
+    if view.state in LIVE_STATES:
+        return False
+    # What a failed creation left behind may be adopted by the next try of the same team, never by another team.
+    return view.state == "deleted" or not view.left_behind or view.spec.owner.team == team
+
+
+def _standing(view: EnvironmentView, visible_teams: Collection[str] | None) -> Standing | None:
+    if visible_teams is not None and view.spec.owner.team not in visible_teams:
+        return None
+    return Standing(name=view.name, state=view.state, run_id=view.run_id)

@@ -1,0 +1,64 @@
+"""Who asks, and what they may do.
+
+Invariant: a principal sees and changes only what belongs to its teams; a principal of role `admin` sees everything.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, get_args
+
+from services.gateway.domain.refusals import BrokenRule, ForbiddenError, InvalidError
+
+Role = Literal["viewer", "developer", "admin"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+"""From the smallest to the greatest; each may do what the ones before it may."""
+
+
+def reaches(role: Role, needed: Role) -> bool:
+    """Whether `role` may do what `needed` may."""
+    return ROLES.index(role) >= ROLES.index(needed)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Somebody whose token was checked."""
+
+    person: str
+    role: Role
+    teams: tuple[str, ...]
+    token_id: str
+    token_name: str
+    expires_at: datetime | None
+
+    @property
+    def subject(self) -> str:
+        """Who it is, over all of their tokens: the issuer (this platform) and the person."""
+        return f"slipway/{self.person}"
+
+    @property
+    def visible_teams(self) -> tuple[str, ...] | None:
+        """The teams whose things it sees; None means all."""
+        return None if self.role == "admin" else self.teams
+
+    def sees(self, team: str) -> bool:
+        """Whether things of `team` exist for it."""
+        return self.visible_teams is None or team in self.visible_teams
+
+    def require(self, needed: Role) -> None:
+        """Raise `ForbiddenError` where its role does not reach `needed`."""
+        if not reaches(self.role, needed):
+            raise ForbiddenError(
+                f"This takes the role {needed}, and your token has the role {self.role}. Ask for a token that has it."
+            )
+
+    def team_for(self, asked: str | None) -> str:
+        """The team for which it asks for something new. Raises `ForbiddenError` for a team that is not one of its
+        own, and `InvalidError` where it must choose."""
+        if asked is not None:
+            if not self.sees(asked):
+                raise ForbiddenError("Your token does not belong to this team. Name one of your own (GET /api/v1/me).")
+            return asked
+        if len(self.teams) != 1:
+            choice = f"one of {', '.join(self.teams)}" if self.teams else "a team"
+            raise InvalidError([BrokenRule("team", f"is required, because your token has no single team: {choice}")])
+        return self.teams[0]

@@ -1,0 +1,155 @@
+"""Reading environments and runs.
+
+Invariants
+- A thing is always loaded by (principal, name): somebody else's and nobody's look alike.
+- What a principal was told is accepted is there when it looks (read your writes), or the answer is "not now", never
+  "no such thing".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from chassis.failures import TransientError
+from contracts.envelope import Value
+from contracts.names import EnvironmentName, GoldenPathName, TeamName
+from contracts.queries import (
+    Environments,
+    EnvironmentState,
+    EnvironmentView,
+    FindEnvironments,
+    FindRuns,
+    RecordedEvent,
+    RunView,
+    StepDuration,
+)
+from services.gateway.domain.people import Principal
+from services.gateway.domain.refusals import (
+    NO_SUCH_ENVIRONMENT,
+    NO_SUCH_RUN,
+    UnavailableError,
+    UnknownThingError,
+)
+from services.gateway.ports import Catalog, RequestStore
+
+_log = structlog.get_logger(__name__)
+
+_NAME: TypeAdapter[str] = TypeAdapter(EnvironmentName)
+_NOT_YET = "Your request is accepted and not yet visible here. Ask again in a moment."
+
+
+class Search(Value):
+    """What is looked for among environments."""
+
+    team: TeamName | None = None
+    state: EnvironmentState | None = None
+    golden_path: GoldenPathName | None = None
+    name_contains: str | None = None
+    include_deleted: bool = False
+    after: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Answers what a principal may know."""
+
+    requests: RequestStore
+    catalog: Catalog
+
+    async def environment(self, principal: Principal, name: str) -> EnvironmentView:
+        """The environment of this name. Raises `UnknownThingError`, and `UnavailableError` where it was accepted and
+        the catalog does not have it yet."""
+        if not _is_a_name(name):
+            raise UnknownThingError(NO_SUCH_ENVIRONMENT)
+        floor = await self.requests.floor(environment=name)
+        view = await self.catalog.environment(name, floor)
+        if view is not None and principal.sees(view.spec.owner.team):
+            return view
+        accepted = await self.requests.floor(environment=name, principal=principal.subject)
+        if accepted > (view.last_sequence if view is not None else 0):
+            raise UnavailableError(_NOT_YET)
+        raise UnknownThingError(NO_SUCH_ENVIRONMENT)
+
+    async def environments(self, principal: Principal, search: Search) -> Environments:
+        """A page of the environments that the principal sees, by name."""
+        if search.team is not None and not principal.sees(search.team):
+            return Environments(items=(), total=0)
+        question = FindEnvironments(
+            min_sequence=await self.requests.floor(principal=principal.subject),
+            teams=(search.team,) if search.team is not None else principal.visible_teams,
+            state=search.state,
+            golden_path=search.golden_path,
+            name_contains=search.name_contains,
+            include_deleted=search.include_deleted,
+            after=search.after,
+            limit=search.limit,
+        )
+        return await self.catalog.environments(question)
+
+    async def events(self, principal: Principal, name: str, after: int, limit: int) -> tuple[list[RecordedEvent], int]:
+        """A page of the environment's history, oldest first, and the sequence of the last event looked at (0 where
+        there was none: the end). A name may have been another team's before: of earlier incarnations only those that
+        are visible."""
+        view = await self.environment(principal, name)
+        page = await self.catalog.events(name, after, limit)
+        shown = [recorded for recorded in page if _may_see(principal, view, recorded)]
+        return shown, page[-1].sequence if page else 0
+
+    async def run(self, principal: Principal, run_id: str) -> RunView:
+        """A run by its id. Raises as `environment`."""
+        try:
+            identity = UUID(run_id)
+        except ValueError:
+            raise UnknownThingError(NO_SUCH_RUN) from None
+        floor = await self.requests.floor(event_id=identity)
+        view = await self.catalog.run(identity, floor)
+        if view is not None and principal.sees(view.team):
+            return view
+        if view is None and await self.requests.floor(event_id=identity, principal=principal.subject):
+            raise UnavailableError(_NOT_YET)
+        raise UnknownThingError(NO_SUCH_RUN)
+
+    async def runs(
+        self, principal: Principal, *, environment: str | None, before: int | None, limit: int
+    ) -> Sequence[RunView]:
+        """Runs, newest first: of one environment, or all that the principal sees."""
+        if environment is not None:
+            await self.environment(principal, environment)
+        question = FindRuns(
+            min_sequence=await self.requests.floor(principal=principal.subject),
+            environment=environment,
+            teams=principal.visible_teams,
+            before_sequence=before,
+            limit=limit,
+        )
+        return await self.catalog.runs(question)
+
+    async def durations(self, golden_path: str) -> tuple[StepDuration, ...]:
+        """How long creations of this golden path take; nothing where that cannot be had now: a form must not wait for a
+        statistic."""
+        try:
+            return await self.catalog.durations(golden_path)
+        except TransientError as error:
+            _log.info("no durations at the moment", error=str(error))
+            return ()
+
+
+def _is_a_name(text: str) -> bool:
+    try:
+        _NAME.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _may_see(principal: Principal, view: EnvironmentView, recorded: RecordedEvent) -> bool:
+    event = cast("dict[str, Any]", recorded.event)
+    if event.get("incarnation") == str(view.incarnation):
+        return True
+    team = event.get("data", {}).get("spec", {}).get("owner", {}).get("team")
+    return principal.visible_teams is None or (team is not None and principal.sees(team))

@@ -1,0 +1,230 @@
+"""What the gateway needs from outside, in its own words. Adapters fulfil these; `adapters/memory.py` has a twin of each
+that keeps state.
+
+Every method may raise `chassis.failures.TransientError` where the other side does not answer.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+from contracts.envelope import Event
+from contracts.events import Asked
+from contracts.golden_path import GoldenPath
+from contracts.queries import (
+    Environments,
+    EnvironmentView,
+    FindEnvironments,
+    FindRuns,
+    RecordedEvent,
+    RunView,
+    StepDuration,
+)
+from contracts.step_log import StepLine
+from services.gateway.domain.refusals import RecordedRefusal
+from services.gateway.domain.tokens import ApiToken
+
+Operation = Literal["create", "delete"]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One accepted ask for a run, as it is kept. Its `id` is the cause from which the event's id is derived, so
+    publishing it again says the same event again."""
+
+    id: UUID
+    principal: str
+    """`Principal.subject` of whoever asked."""
+    key: str
+    """The idempotency key; unique for its principal."""
+    fingerprint: bytes
+    operation: Operation
+    event_id: UUID
+    """Of the event that begins the run: also the run's id."""
+    incarnation: UUID
+    environment: str
+    visible_teams: tuple[str, ...] | None
+    """Whose things the asker may be told of; None means all."""
+    asked: Asked
+    """The event's data, complete."""
+    traceparent: str | None
+    requested_at: datetime
+    state: Literal["pending", "accepted", "refused"] = "pending"
+    sequence: int | None = None
+    """Where the log has the event, once it was accepted."""
+    refusal: RecordedRefusal | None = None
+    confirmed: bool = False
+    """The catalog has the event: nothing can lose it any more."""
+
+
+class RequestStore(Protocol):
+    """Accepted requests, by idempotency key."""
+
+    async def find(self, principal: str, key: str) -> RunRequest | None:
+        """The request that this principal made under this key."""
+        ...
+
+    async def claim(self, request: RunRequest) -> RunRequest:
+        """Keep a new request; where its principal and key are taken, return the one that has them. Exactly one of any
+        number of simultaneous callers gets its own back."""
+        ...
+
+    async def accept(self, request_id: UUID, sequence: int) -> RunRequest:
+        """The log has its event at `sequence`. Repeating is safe."""
+        ...
+
+    async def refuse(self, request_id: UUID, refusal: RecordedRefusal) -> RunRequest:
+        """It will not be carried out. A request that is confirmed stays as it is."""
+        ...
+
+    async def confirm(self, event_ids: Sequence[UUID]) -> None:
+        """The catalog has these events."""
+        ...
+
+    async def unconfirmed(self, asked_before: datetime, limit: int) -> list[RunRequest]:
+        """Requests, neither refused nor confirmed, that were made before this instant; the oldest first."""
+        ...
+
+    async def floor(
+        self, *, environment: str | None = None, event_id: UUID | None = None, principal: str | None = None
+    ) -> int:
+        """The greatest sequence of the accepted and not yet confirmed requests that match; 0 where there is none. A
+        reader who asks the catalog for at least this sees what was accepted."""
+        ...
+
+
+class TokenStore(Protocol):
+    """API tokens, without the tokens."""
+
+    async def find(self, token_id: str) -> ApiToken | None:
+        """The token of this id."""
+        ...
+
+    async def add(self, token: ApiToken) -> bool:
+        """Keep a new token; False where its id is taken, which then stays as it is."""
+        ...
+
+    async def all(self, person: str | None) -> list[ApiToken]:
+        """The tokens of one person, or of everybody; the newest first."""
+        ...
+
+    async def revoke(self, token_id: str, at: datetime) -> None:
+        """From now on it opens nothing. Repeating is safe; the first time counts."""
+        ...
+
+
+class Catalog(Protocol):
+    """What is known of environments and runs. `min_sequence`: answer only with at least this folded."""
+
+    async def environment(self, name: str, min_sequence: int = 0) -> EnvironmentView | None: ...
+
+    async def environments(self, question: FindEnvironments) -> Environments: ...
+
+    async def events(self, environment: str, after: int, limit: int) -> tuple[RecordedEvent, ...]:
+        """The log of one name, over all incarnations, oldest first."""
+        ...
+
+    async def run(self, run_id: UUID, min_sequence: int = 0) -> RunView | None: ...
+
+    async def runs(self, question: FindRuns) -> tuple[RunView, ...]: ...
+
+    async def known(self, event_ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Which of these events (1000 at most) the catalog's copy of the log has."""
+        ...
+
+    async def durations(self, golden_path: str) -> tuple[StepDuration, ...]: ...
+
+
+class OvertakenError(Exception):
+    """Something happened to the environment since the sequence that a run was to begin at."""
+
+    def __init__(self, last_sequence: int) -> None:
+        super().__init__(f"the log goes on to {last_sequence}")
+        self.last_sequence = last_sequence
+
+
+class Runs(Protocol):
+    """The beginning of runs on the log."""
+
+    def id_of(self, operation: Operation, cause: UUID) -> UUID:
+        """The id that the run begun by `cause` has."""
+        ...
+
+    async def begin(self, request: RunRequest, last_sequence: int) -> int:
+        """Put the request's event on the log, on the condition that nothing has happened to its environment since
+        `last_sequence`; returns its sequence. Repeating is safe. Raises `OvertakenError`."""
+        ...
+
+
+class GoldenPaths(Protocol):
+    """The golden paths on offer, as they are at this moment."""
+
+    async def all(self) -> list[GoldenPath]:
+        """By name."""
+        ...
+
+    async def find(self, name: str) -> GoldenPath | None: ...
+
+
+class Wake(Protocol):
+    """Tells that something may have been written for whom one waits."""
+
+    def clear(self) -> None:
+        """Forget what was told; call before reading."""
+        ...
+
+    async def wait(self, timeout_seconds: float) -> bool:
+        """Wait until told, or until the time is up; whether it was told."""
+        ...
+
+
+class RunLog(Protocol):
+    """What a run writes, read from the streams by position."""
+
+    async def event_after(self, environment: str, sequence: int) -> tuple[int, Event | None] | None:
+        """The next event of the environment and its sequence; None where there is none yet. A message that is no event
+        of ours has a sequence and no event."""
+        ...
+
+    async def line_after(self, run_id: UUID, sequence: int) -> tuple[int, StepLine | None] | None:
+        """The next line of the run's log, likewise."""
+        ...
+
+    def watch(self, environment: str, run_id: UUID) -> AbstractContextManager[Wake]:
+        """Be told when there may be something new."""
+        ...
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that a service could not handle."""
+
+    sequence: int
+    service: str
+    subject: str
+    """Where it stood when it was laid aside."""
+    reason: str
+    error: str
+    time: datetime | None
+    original_sequence: int | None
+    trace_id: str | None
+    body: bytes
+    replayable: bool
+    """Whether the service takes it back."""
+
+
+class DeadLetters(Protocol):
+    """Messages that were laid aside."""
+
+    async def page(self, before: int | None, limit: int) -> list[DeadLetter]:
+        """The newest ones before a sequence."""
+        ...
+
+    async def find(self, sequence: int) -> DeadLetter | None: ...
+
+    async def replay(self, letter: DeadLetter, message_id: str, by: str) -> int:
+        """Send its original bytes back to the service that laid it aside; returns the sequence among the replays."""
+        ...

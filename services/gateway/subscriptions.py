@@ -1,0 +1,40 @@
+"""What the gateway hears on the bus: request -> deed. It hears no events; what it needs to know it asks the catalog.
+
+The routes of HTTP are in `api.application.ENDPOINTS`; these rows lead to the same deeds.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from services.gateway.api import views
+from services.gateway.api.auth import DEVELOPER, VIEWER
+from services.gateway.api.bus import BusRequest
+from services.gateway.api.context import Gateway
+from services.gateway.domain.admission import Ask, CreateEnvironment, DeleteEnvironment
+from services.gateway.domain.people import Principal
+
+
+class GetRun(Ask):
+    """Names a run."""
+
+    id: str
+
+
+def requests(gateway: Gateway) -> tuple[BusRequest[Any], ...]:
+    """The table."""
+
+    async def create_environment(asker: Principal, ask: CreateEnvironment, key: str | None) -> BaseModel:
+        return views.accepted(await gateway.asking.create(asker, ask, key), gateway.links)
+
+    async def delete_environment(asker: Principal, ask: DeleteEnvironment, key: str | None) -> BaseModel:
+        return views.accepted(await gateway.asking.delete(asker, ask.name, key), gateway.links)
+
+    async def get_run(asker: Principal, ask: GetRun, _: str | None) -> BaseModel:
+        return views.run(await gateway.reading.run(asker, ask.id), gateway.links)
+
+    return (
+        BusRequest("create_environment", DEVELOPER, CreateEnvironment, create_environment, 202),
+        BusRequest("delete_environment", DEVELOPER, DeleteEnvironment, delete_environment, 202),
+        BusRequest("get_run", VIEWER, GetRun, get_run),
+    )

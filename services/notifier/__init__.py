@@ -1,0 +1,1 @@
+"""The notifier: tells a team what became of its environments, once."""

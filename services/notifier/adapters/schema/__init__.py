@@ -1,0 +1,1 @@
+"""The notifier's tables, as numbered changes (see `chassis.database.Database.migrate`)."""

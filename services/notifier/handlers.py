@@ -1,0 +1,69 @@
+"""The deed: tell the team, once.
+
+Invariant: a message is posted only while its row says `sending` and nobody else holds the row; where an earlier
+attempt may have arrived, the channel is searched first, and what is found there is adopted.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from chassis.clock import Clock
+from chassis.failures import PermanentError
+from services.notifier import domain
+from services.notifier.domain import Announced, Channels
+from services.notifier.ports import Entry, Ledger, Messenger, Notification, NotSentError
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """The deeds of the notifier."""
+
+    ledger: Ledger
+    messenger: Messenger
+    channels: Channels
+    clock: Clock
+    platform_url: str
+    stale_after: timedelta
+
+    async def announce(self, event: Announced) -> None:
+        """Tell the owner's team about `event`."""
+        channel = self.channels.of(event.data.spec.owner)
+        notification = Notification(event.id, event.kind, event.subject, channel)
+        async with self.ledger.hold(notification) as entry:
+            if entry.state in ("sent", "stale"):
+                return
+            if entry.state == "new" and domain.is_stale(event, self.clock.now(), self.stale_after):
+                await entry.settle("stale")
+                _log.info("left old news unsaid", event_id=str(event.id), environment=event.subject)
+                return
+            ts = await self._arrived(notification, entry)
+            adopted = ts is not None
+            if ts is None:
+                ts = await self._send(notification, entry, event)
+            await entry.settle("sent", ts)
+        _log.info(
+            "told the team",
+            event_id=str(event.id),
+            event_kind=event.kind,
+            environment=event.subject,
+            channel=channel,
+            adopted=adopted,
+        )
+
+    async def _arrived(self, notification: Notification, entry: Entry) -> str | None:
+        """Where an earlier attempt's message is, if it arrived."""
+        if entry.state != "sending" or entry.first_begun_at is None:
+            return None
+        return await self.messenger.find(notification, entry.first_begun_at)
+
+    async def _send(self, notification: Notification, entry: Entry, event: Announced) -> str:
+        await entry.begin()
+        try:
+            return await self.messenger.post(notification, domain.announce(event, self.platform_url))
+        except (NotSentError, PermanentError):
+            await entry.settle("unsent")
+            raise

@@ -1,0 +1,1 @@
+"""Makes and removes an environment's infrastructure; see README.md."""

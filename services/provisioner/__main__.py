@@ -1,0 +1,5 @@
+"""`python -m services.provisioner`."""
+
+from services.provisioner.app import main
+
+main()

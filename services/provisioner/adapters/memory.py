@@ -1,0 +1,192 @@
+"""The twins: each port of the provisioner in memory, with the same promises. For tests, rehearsals and demos."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chassis.failures import PermanentError
+from contracts.envelope import Event
+from contracts.values import LeftBehind, Receipt, Resource
+from services.provisioner.domain import VARIABLES
+from services.provisioner.ports import Applied, Change, Committed, Files, Level, Line, Report
+
+
+@dataclass
+class Thing:
+    """Something on the twin's machine: whose it is (empty: nobody's we know) and how it is set."""
+
+    mark: str
+    properties: dict[str, Any]
+
+
+@dataclass
+class MemoryInfrastructure:
+    """The port `Infrastructure`: a machine that is a dictionary."""
+
+    things: dict[Resource, Thing] = field(default_factory=dict)
+    recorded: dict[str, set[Resource]] = field(default_factory=dict)
+    """By environment, what Terraform's state would have."""
+    destroying: dict[str, set[Resource]] = field(default_factory=dict)
+
+    async def apply(self, environment: str, files: Files, report: Report) -> Applied:
+        """See the port."""
+        variables = json.loads(files[VARIABLES])
+        mark = f"{environment} {variables['incarnation']}"
+        wanted = _wanted(variables)
+        recorded = self.recorded.setdefault(environment, set())
+        created, changed, refused = [], [], []
+        for resource, properties in wanted.items():
+            found = self.things.get(resource)
+            if found is not None and found.mark != mark:
+                refused.append(resource)
+                continue
+            if found is None or resource not in recorded:
+                created.append(resource)
+            elif found.properties != properties:
+                changed.append(resource)
+            self.things[resource] = Thing(mark, dict(properties))
+            recorded.add(resource)
+        destroyed = [resource for resource in recorded - wanted.keys() if self.things.pop(resource, None)]
+        recorded -= set(destroyed)
+        if refused:
+            names = ", ".join(f"{resource.kind} {resource.id}" for resource in refused)
+            raise PermanentError(
+                "foreign_resource", f"{names} belongs to somebody else", next_step="Choose another name."
+            )
+        report(Line(f"{len(created)} added, {len(changed)} changed, {len(destroyed)} destroyed."))
+        return Applied(
+            outputs=_outputs(variables),
+            resources=tuple(wanted),
+            created=tuple(created),
+            changed=tuple(changed),
+            destroyed=tuple(destroyed),
+        )
+
+    async def destroy(self, environment: str, files: Files, report: Report) -> Receipt:
+        """See the port."""
+        variables = json.loads(files[VARIABLES])
+        mark = f"{environment} {variables['incarnation']}"
+        recorded = self.recorded.setdefault(environment, set())
+        ours = recorded | {resource for resource in _wanted(variables) if self._is(resource, mark)}
+        expected = self.destroying.setdefault(environment, set())
+        expected |= {resource for resource in ours if resource in self.things}
+        left = {resource for resource in expected if resource in self.things and not self._is(resource, mark)}
+        for resource in ours - left:
+            self.things.pop(resource, None)
+        recorded.clear()
+        report(Line(f"{len(expected - left)} destroyed."))
+        return Receipt(
+            removed=tuple(sorted(expected - left, key=str)),
+            left_behind=tuple(LeftBehind(resource=resource, reason="belongs to somebody else") for resource in left),
+        )
+
+    async def forget(self, environment: str) -> None:
+        """See the port."""
+        if not self.recorded.get(environment):
+            self.recorded.pop(environment, None)
+            self.destroying.pop(environment, None)
+
+    def _is(self, resource: Resource, mark: str) -> bool:
+        found = self.things.get(resource)
+        return found is not None and found.mark == mark
+
+
+def _wanted(variables: Mapping[str, Any]) -> dict[Resource, dict[str, Any]]:
+    name, platform = variables["name"], variables["platform"]
+    hostname = f"{name}.{platform['zone']}"
+    labels = {key: variables[key] for key in ("owner", "team", "kind", "repository", "branch")}
+    wanted: dict[Resource, dict[str, Any]] = {
+        Resource(kind="namespace", id=name): {"labels": labels},
+        Resource(kind="dns_record", id=f"{hostname}/A"): {"value": platform["ingress_address"], "ttl": 60},
+        Resource(kind="route", id=f"env-{name}"): {"branch": variables["branch"], "clone_url": variables["clone_url"]},
+    }
+    if variables.get("database", True):
+        wanted[Resource(kind="database", id=f"{platform['database_name']}/{_schema(name)}")] = {"login": False}
+    return wanted
+
+
+def _schema(name: str) -> str:
+    return f"env_{name.replace('-', '_')}"
+
+
+def _outputs(variables: Mapping[str, Any]) -> dict[str, Any]:
+    name, platform = variables["name"], variables["platform"]
+    hostname = f"{name}.{platform['zone']}"
+    database = {
+        "host": platform["database_host"],
+        "port": platform["database_port"],
+        "database": platform["database_name"],
+        "schema": _schema(name),
+        "role": _schema(name),
+    }
+    return {
+        "url": f"http://{hostname}:{platform['ingress_port']}",
+        "hostname": hostname,
+        "namespace": name,
+        "database": database if variables.get("database", True) else None,
+    }
+
+
+@dataclass
+class MemoryEnvironments:
+    """The port `EnvironmentsRepository`: directories in a dictionary, and the changes that made them so."""
+
+    directories: dict[str, Committed] = field(default_factory=dict)
+    history: list[tuple[str, Change, Receipt | None]] = field(default_factory=list)
+    """Every commit: the environment, why, and for a removal its receipt."""
+
+    async def write(self, environment: str, files: Files, change: Change) -> Committed:
+        """See the port."""
+        found = self.directories.get(environment)
+        if found is None or dict(found.files) != dict(files):
+            self.history.append((environment, change, None))
+            found = Committed(self._commit(), dict(files))
+            self.directories[environment] = found
+        return found
+
+    async def read(self, environment: str) -> Committed | None:
+        """See the port."""
+        return self.directories.get(environment)
+
+    async def remove(self, environment: str, receipt: Receipt, change: Change) -> None:
+        """See the port."""
+        if self.directories.pop(environment, None) is not None:
+            self.history.append((environment, change, receipt))
+
+    async def receipt(self, environment: str, run_id: str) -> Receipt | None:
+        """See the port."""
+        for name, change, receipt in reversed(self.history):
+            if name == environment and change.run_id == run_id and receipt is not None:
+                return receipt
+        return None
+
+    def _commit(self) -> str:
+        return hashlib.sha1(str(len(self.history)).encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass
+class MemoryGoldenPaths:
+    """The port `GoldenPaths`: snapshots by name."""
+
+    snapshots: dict[str, Files]
+
+    async def modules(self, golden_path: str) -> Files:
+        """See the port."""
+        if golden_path not in self.snapshots:
+            raise PermanentError(
+                "unknown_golden_path", f"no golden path called {golden_path}", next_step="Choose another one."
+            )
+        return self.snapshots[golden_path]
+
+
+@dataclass
+class MemoryStepLog:
+    """The port `StepLog`: lines in a list."""
+
+    lines: list[tuple[str, Level]] = field(default_factory=list)
+
+    async def line(self, event: Event, text: str, level: Level = "info") -> None:  # noqa: ARG002 - one run at a time
+        """See the port."""
+        self.lines.append((text, level))

@@ -1,0 +1,239 @@
+"""Terraform, driven by python_terraform: init, plan, apply, and a plan again that must be empty.
+
+python_terraform builds the argument lists; how they are run is ours (`TerraformCommand.cmd`), because the library
+has no timeout, no cancel and no stream, and logs what it runs. State lives in one directory an environment under the
+`local` backend, which saves after every resource.
+
+Invariants: Terraform gets an allow-listed environment; no credential of the machine is in its variables, plan or
+state; success is an empty plan, never an exit code; and a thing that a killed run made without recording it is found
+again, by adoption when applying and by a sweep when destroying.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from python_terraform import IsFlagged, Terraform
+
+from chassis import tracing
+from chassis.failures import PermanentError, TransientError
+from contracts.values import LeftBehind, Receipt, Resource
+from services.provisioner.adapters.terraform_failures import failure_of
+from services.provisioner.adapters.terraform_output import Transcript, open_outputs, resource_of
+from services.provisioner.adapters.terraform_process import Finished, StopSwitch, run
+from services.provisioner.adapters.terraform_provider.provider import SlipwayProvider
+from services.provisioner.adapters.terraform_spans import ResourceSpans
+from services.provisioner.adapters.terraform_workspace import TerraformKnobs, lay_out, mark, write
+from services.provisioner.ports import Applied, Files, Line
+
+_UNDER_WAY: Final = "under-way"
+_DESTROYING: Final = "destroying.json"
+STATE: Final = "terraform.tfstate"
+CONFIGURATION: Final = "configuration"
+
+
+class TerraformCommand(Terraform):  # type: ignore[misc] # python_terraform has no types
+    """One environment's Terraform. `transcript` is what the last command with `-json` told."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str],
+        *,
+        tell: Callable[[Line], None],
+        entered: Callable[[], None],
+        switch: StopSwitch,
+        timeout_seconds: float,
+    ) -> None:
+        """`environment` is everything the process sees; `tell` gets lines for people, in the calling thread;
+        `entered` is called inside each command's span, before the command starts."""
+        self._argv = list(argv)
+        self._directory = directory
+        self._environment = dict(environment)
+        self._tell = tell
+        self._entered = entered
+        self._switch = switch
+        self._timeout_seconds = timeout_seconds
+        self.transcript = Transcript()
+        super().__init__(working_dir=str(directory))
+
+    def read_state_file(self, file_path: str | None = None) -> None:
+        """Nothing: the library would load the whole state, values and all, at every command."""
+
+    def cmd(self, cmd: str, *args: str, capture: bool = False, **kwargs: object) -> tuple[int, str, str]:
+        """Run one command: (exit code, stdout if `capture`, end of stderr). A failed one raises what it means.
+
+        Exit code 2 of a plan with `-detailed-exitcode` means changes and is no failure.
+        """
+        arguments = self.generate_cmd_string(cmd, *args, **kwargs)[1:]
+        self.transcript = transcript = Transcript()
+        captured: list[str] = []
+        spans = ResourceSpans()
+
+        def take(text: str) -> None:
+            spans.take(text)
+            if capture:
+                captured.append(text)
+            elif line := transcript.add(text):
+                self._tell(line)
+
+        if self._switch.thrown:
+            raise failure_of(cmd, Finished(0, "", timed_out=False, cancelled=True), [])
+        with tracing.span(f"terraform {cmd}", attributes={"slipway.environment": self._directory.parent.name}):
+            self._entered()
+            finished = run(
+                [*self._argv, *arguments],
+                directory=self._directory,
+                environment=self._environment,
+                on_line=take,
+                switch=self._switch,
+                timeout_seconds=self._timeout_seconds,
+            )
+            spans.end()
+            accepted = {0, 2} if "detailed_exitcode" in kwargs else {0}
+            if finished.exit_code not in accepted:
+                raise failure_of(cmd, finished, transcript.errors)
+        return finished.exit_code, "\n".join(captured), finished.stderr
+
+
+@dataclass
+class TerraformRun:
+    """One pass over one environment's directory; everything here happens in one worker thread."""
+
+    knobs: TerraformKnobs
+    environment: str
+    provider: SlipwayProvider
+    terraform: TerraformCommand
+    directory: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.directory = self.knobs.directory / self.environment
+
+    def initialise(self, files: Files) -> None:
+        """Lay out the configuration and make Terraform ready to work on it."""
+        lay_out(self.directory / CONFIGURATION, files)
+        self.terraform.init(var=None, capture=True)
+        self._recover_state()
+
+    def apply(self, files: Files) -> Applied:
+        """Bring everything to what `files` say."""
+        self.initialise(files)
+        done = Transcript()
+        mark(self.directory / _UNDER_WAY)
+        # What an earlier life's undo removed is not this one's to tell.
+        (self.directory / _DESTROYING).unlink(missing_ok=True)
+        if self._plan("apply.tfplan"):
+            try:
+                self._apply_plan("apply.tfplan")
+            except (TransientError, PermanentError):
+                self._recover_state()
+                raise
+            done = self.terraform.transcript
+            outputs = done.outputs
+        else:
+            _, text, _ = self.terraform.cmd("output", capture=True, json=IsFlagged)
+            outputs = open_outputs(json.loads(text))
+        self._plan(None)
+        if self.terraform.transcript.planned:
+            left = ", ".join(sorted(self.terraform.transcript.planned))
+            raise TransientError(f"a plan after the apply still wants to change {left}")
+        (self.directory / _UNDER_WAY).unlink()
+        return Applied(
+            outputs=outputs,
+            resources=tuple(self.terraform.transcript.found.values()),
+            created=done.of("create"),
+            changed=done.of("update"),
+            destroyed=done.of("delete"),
+        )
+
+    def destroy(self, files: Files) -> Receipt:
+        """Remove everything that `files` made."""
+        self.initialise(files)
+        if (self.directory / _UNDER_WAY).exists() or not (self.directory / STATE).exists():
+            self._sweep()
+        self._plan("destroy.tfplan", destroy=IsFlagged)
+        planned = self.terraform.transcript
+        expected = self._remember(planned.found)
+        refused: PermanentError | None = None
+        try:
+            self._apply_plan("destroy.tfplan")
+        except TransientError:
+            self._recover_state()
+            raise
+        except PermanentError as permanent:
+            refused = permanent
+        done = self.terraform.transcript
+        if refused is not None:
+            self._recover_state()
+        gone = {finished.address for finished in done.done if finished.action == "delete"}
+        why = {told.address: str(told) for told in done.errors if told.address}
+        # Besides what Terraform could not delete: what it found to be somebody else's by now, and has forgotten.
+        taken = {
+            resource_of("", kind, identifier): reason for (kind, identifier), reason in self.provider.taken.items()
+        }
+        why |= {address: taken[resource] for address, resource in planned.found.items() if resource in taken}
+        left = {
+            address: resource
+            for address, resource in planned.found.items()
+            if resource in taken or (address in planned.planned and address not in gone)
+        }
+        return Receipt(
+            removed=tuple(resource for address, resource in expected.items() if address not in left),
+            left_behind=tuple(
+                LeftBehind(resource=resource, reason=why.get(address, str(refused or "Terraform left it"))[:2000])
+                for address, resource in left.items()
+            ),
+        )
+
+    @property
+    def _lock_timeout(self) -> str:
+        return f"{self.knobs.lock_timeout_seconds}s"
+
+    def _apply_plan(self, plan: str) -> None:
+        # var=None: with an empty dict the library would pass an empty -var-file, which a saved plan refuses.
+        self.terraform.apply(plan, json=IsFlagged, var=None, lock_timeout=self._lock_timeout)
+
+    def _plan(self, out: str | None, **options: object) -> bool:
+        """Plan; True when there is something to do, be it only an output to write."""
+        code, _, _ = self.terraform.plan(json=IsFlagged, out=out, var=None, lock_timeout=self._lock_timeout, **options)
+        return bool(code == 2)
+
+    def _sweep(self) -> None:
+        """Remove what carries our mark and is in no state: a run was killed between a deed and its record."""
+        self._plan("sweep.tfplan")
+        if not self.terraform.transcript.planned:
+            return
+        _, text, _ = self.terraform.cmd("show", "sweep.tfplan", capture=True, json=IsFlagged)
+        unrecorded = [
+            (change["address"], change["type"], change["change"]["after"])
+            for change in json.loads(text).get("resource_changes", [])
+            if change["change"]["actions"] == ["create"]
+        ]
+        found: dict[str, Resource] = {}
+        for address, resource_type, values in unrecorded:
+            if identifier := self.provider.find(resource_type, values):
+                found[address] = resource_of(address, resource_type, identifier)
+        # Written down before it is gone, so that a kill between the two loses nothing of the receipt.
+        self._remember(found)
+        for _, resource_type, values in unrecorded:
+            self.provider.remove(resource_type, values)
+
+    def _remember(self, found: Mapping[str, Resource]) -> dict[str, Resource]:
+        """Add to the record of what this destroy removes, so that a repeat after a kill tells all of it."""
+        record = self.directory / _DESTROYING
+        known: dict[str, Any] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+        known |= {address: resource.model_dump() for address, resource in found.items()}
+        write(record, json.dumps(known).encode())
+        return {address: Resource.model_validate(value) for address, value in known.items()}
+
+    def _recover_state(self) -> None:
+        """Push the state that Terraform could not save (`errored.tfstate`), which is the newest there is."""
+        errored = self.directory / CONFIGURATION / "errored.tfstate"
+        if errored.exists():
+            self.terraform.cmd("state push", errored.name, capture=True)
+            errored.unlink()

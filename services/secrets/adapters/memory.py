@@ -1,0 +1,178 @@
+"""The twins: a secret store, a log and a journal in memory, which keep the promises of the ports (one contract suite
+runs on them and on the real ones). For tests, rehearsals and whoever wants to run the service with nothing beside it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from chassis.failures import TransientError
+from contracts.envelope import Event
+from contracts.values import Resource, Secrets
+from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, StoredSecret
+
+
+@dataclass
+class _Kept:
+    """A secret's claim and its versions; None for one that was deleted."""
+
+    incarnation: UUID | None
+    versions: list[dict[str, SecretStr] | None] = field(default_factory=list)
+
+    @property
+    def current(self) -> dict[str, SecretStr] | None:
+        return self.versions[-1] if self.versions else None
+
+
+class MemoryVault:
+    """A secret store. `away` makes every call fail as a sealed one would; `people` maps logins to entity ids."""
+
+    def __init__(self, people: Mapping[str, str] | None = None) -> None:
+        self.people = dict(people or {})
+        self.away = False
+        self.secrets: dict[str, _Kept] = {}
+        self.policies: dict[str, Policy] = {}
+        self.workload_roles: set[str] = set()
+        self.database_roles: dict[str, DatabaseRole] = {}
+        self.groups: dict[str, tuple[UUID, AccessGroup]] = {}
+        self.leases: dict[str, str] = {}
+
+    def lease(self, names: Names) -> str:
+        """Lease a login, as a workload would. Raises KeyError where its policy or the role is missing."""
+        if names.credentials_path not in self.policies[names.role].rules:
+            raise KeyError(names.credentials_path)
+        login = f"v-{self.database_roles[names.role].name}-{len(self.leases)}"
+        self.leases[login] = names.credentials_path
+        return login
+
+    def value(self, names: Names) -> dict[str, str] | None:
+        """The secret as its workload reads it; None where it may not or there is none."""
+        kept = self.secrets.get(names.kv_path)
+        if names.role not in self.policies or kept is None or kept.current is None:
+            return None
+        return {name: value.get_secret_value() for name, value in kept.current.items()}
+
+    def resources(self) -> set[Resource]:
+        """Everything that exists."""
+        return {
+            *(Resource(kind="secret", id=path) for path in self.secrets),
+            *(Resource(kind="policy", id=f"sys/policies/acl/{name}") for name in self.policies),
+            *(Resource(kind="workload_role", id=f"auth/approle/role/{name}") for name in self.workload_roles),
+            *(Resource(kind="database_role", id=f"database/roles/{name}") for name in self.database_roles),
+            *(Resource(kind="access_group", id=f"identity/group/name/{name}") for name in self.groups),
+            *(Resource(kind="database_leases", id=path) for path in self.leases.values()),
+        }
+
+    async def claim_of(self, names: Names) -> Claim | None:
+        """Who holds the name."""
+        self._answer()
+        kept = self.secrets.get(names.kv_path)
+        return Claim(kept.incarnation, kept.current is not None) if kept else None
+
+    async def claim(self, names: Names, incarnation: UUID) -> None:
+        """Take the name where nobody has it."""
+        self._answer()
+        if names.kv_path in self.secrets:
+            raise TransientError(f"{names.kv_path} was taken in the meantime")
+        self.secrets[names.kv_path] = _Kept(incarnation)
+
+    async def keep_secret(self, names: Names, values: Mapping[str, SecretStr]) -> StoredSecret:
+        """Add a version unless one can be read."""
+        self._answer()
+        kept = self.secrets[names.kv_path]
+        if kept.current is None:
+            kept.versions.append(dict(values))
+        return StoredSecret(len(kept.versions), tuple(sorted(kept.current or ())))
+
+    async def write_policy(self, policy: Policy) -> None:
+        """Keep the policy."""
+        self._answer()
+        self.policies[policy.name] = policy
+
+    async def write_workload_role(self, names: Names) -> None:
+        """Keep the role."""
+        self._answer()
+        self.workload_roles.add(names.role)
+
+    async def write_database_role(self, role: DatabaseRole) -> None:
+        """Keep the role."""
+        self._answer()
+        self.database_roles[role.name] = role
+
+    async def entity_of(self, person: str) -> str | None:
+        """Look in `people`."""
+        self._answer()
+        return self.people.get(person)
+
+    async def write_group(self, group: AccessGroup, incarnation: UUID) -> None:
+        """Keep the group, with the members it had if it was this incarnation's."""
+        self._answer()
+        of, before = self.groups.get(group.name, (incarnation, group))
+        members = {*group.members, *(before.members if of == incarnation else ())}
+        self.groups[group.name] = incarnation, AccessGroup(group.name, group.policies, tuple(sorted(members)))
+
+    async def revoke_leases(self, names: Names) -> None:
+        """End the environment's leases."""
+        self._answer()
+        self.leases = {login: path for login, path in self.leases.items() if path != names.credentials_path}
+
+    async def remove(self, resource: Resource) -> bool:
+        """Forget it."""
+        self._answer()
+        if resource.kind == "secret":
+            return self.secrets.pop(resource.id, None) is not None
+        name = resource.id.rpartition("/")[2]
+        if resource.kind == "workload_role":
+            there = name in self.workload_roles
+            self.workload_roles.discard(name)
+            return there
+        kept: dict[str, dict[str, Any]] = {
+            "policy": self.policies,
+            "database_role": self.database_roles,
+            "access_group": self.groups,
+        }
+        return kept[resource.kind].pop(name, None) is not None
+
+    def _answer(self) -> None:
+        if self.away:
+            raise TransientError("the secret store is sealed or away")
+
+
+class MemoryHistory:
+    """What was said: `said` by environment, and the incarnations that were `undone`."""
+
+    def __init__(self) -> None:
+        self.said: dict[tuple[str, UUID], Secrets] = {}
+        self.undone: set[tuple[str, UUID]] = set()
+
+    def note_stored(self, environment: str, incarnation: UUID, secrets: Secrets) -> None:
+        """SecretsStored was said."""
+        self.said[environment, incarnation] = secrets
+        self.undone.discard((environment, incarnation))
+
+    def note_revoked(self, environment: str, incarnation: UUID) -> None:
+        """SecretsRevoked was said."""
+        self.said.pop((environment, incarnation), None)
+        self.undone.add((environment, incarnation))
+
+    async def stored(self, environment: str, incarnation: UUID) -> Secrets | None:
+        """What is said to be there."""
+        return self.said.get((environment, incarnation))
+
+    async def is_undone(self, environment: str, incarnation: UUID) -> bool:
+        """Whether it is said to be gone."""
+        return (environment, incarnation) in self.undone
+
+
+class MemoryJournal:
+    """Keeps the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[Event, str]] = []
+
+    async def line(self, event: Event, text: str) -> None:
+        """Keep a line."""
+        self.lines.append((event, text))

@@ -1,0 +1,172 @@
+"""The port `Vault` in terms of OpenBao's paths.
+
+The claim is the custom metadata of the environment's KV path, written on the condition that there is none; the group
+carries its incarnation in its metadata; everything else follows from the environment's name and is written anew.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from chassis.failures import PermanentError, TransientError
+from contracts.values import Resource
+from services.secrets import domain
+from services.secrets.adapters.openbao import OpenBao, VersionConflictError
+from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, StoredSecret
+
+KEPT_VERSIONS: Final = 10
+REVOKE_TIMEOUT_SECONDS: Final = 60.0
+"""Every lease is a transaction in the database, and all of them are waited for."""
+
+
+class OpenBaoVault:
+    """The secret store, over one logged-in client."""
+
+    def __init__(self, openbao: OpenBao, *, database_connection: str, people_mounts: tuple[str, ...]) -> None:
+        self._openbao = openbao
+        self._database_connection = database_connection
+        self._people_mounts = people_mounts
+
+    async def claim_of(self, names: Names) -> Claim | None:
+        """Read the KV path's metadata."""
+        found = await self._openbao.read(_metadata(names))
+        if found is None:
+            return None
+        current = (found.get("versions") or {}).get(str(found["current_version"]))
+        readable = current is not None and not current["destroyed"] and not current["deletion_time"]
+        return Claim(_incarnation(found.get("custom_metadata")), readable)
+
+    async def claim(self, names: Names, incarnation: UUID) -> None:
+        """Write the KV path's metadata where there is none."""
+        label = {"environment": names.environment, "incarnation": str(incarnation), "managed_by": "slipway"}
+        body = {"custom_metadata": label, "cas_required": True, "max_versions": KEPT_VERSIONS, "metadata_cas": 0}
+        try:
+            await self._openbao.write(_metadata(names), body)
+        except VersionConflictError as error:
+            raise TransientError(f"{names.kv_path} was taken in the meantime") from error
+
+    async def keep_secret(self, names: Names, values: Mapping[str, SecretStr]) -> StoredSecret:
+        """Write version 1; where there is a version, name what it holds."""
+        if (version := await self._write_after(names, values, 0)) is not None:
+            return StoredSecret(version, tuple(sorted(values)))
+        if (found := await self._openbao.read(_subkeys(names))) is not None:
+            return StoredSecret(found["metadata"]["version"], tuple(sorted(found["subkeys"])))
+        # Its current version was deleted by hand: the environment needs a secret, so it gets the next version.
+        found = await self._openbao.read(_metadata(names))
+        version = await self._write_after(names, values, found["current_version"] if found else 0)
+        if version is None:
+            raise TransientError(f"{names.kv_path} is being written by somebody else")
+        return StoredSecret(version, tuple(sorted(values)))
+
+    async def write_policy(self, policy: Policy) -> None:
+        """Write a policy."""
+        await self._openbao.write(f"sys/policies/acl/{policy.name}", {"policy": policy.document()})
+
+    async def write_workload_role(self, names: Names) -> None:
+        """Write the AppRole role."""
+        await self._openbao.write(
+            f"auth/approle/role/{names.role}",
+            {
+                "bind_secret_id": True,
+                "token_policies": [names.role],
+                "token_ttl": domain.WORKLOAD_TOKEN_SECONDS,
+                "token_max_ttl": domain.LEASE_MAX_SECONDS,
+                "secret_id_ttl": domain.SECRET_ID_SECONDS,
+                "secret_id_num_uses": 1,
+            },
+        )
+
+    async def write_database_role(self, role: DatabaseRole) -> None:
+        """Write the database engine's role."""
+        await self._openbao.write(
+            f"database/roles/{role.name}",
+            {
+                "db_name": self._database_connection,
+                "creation_statements": list(role.creation_statements),
+                "revocation_statements": list(role.revocation_statements),
+                "default_ttl": domain.LEASE_SECONDS,
+                "max_ttl": domain.LEASE_MAX_SECONDS,
+            },
+        )
+
+    async def entity_of(self, person: str) -> str | None:
+        """Look the person up as a login of each of the mounts where people log in."""
+        mounts = await self._openbao.read("sys/auth") or {}
+        accessors = [mounts[f"{name}/"]["accessor"] for name in self._people_mounts if f"{name}/" in mounts]
+        asked = [{"alias_name": person, "alias_mount_accessor": accessor} for accessor in accessors]
+        found = await asyncio.gather(*(self._openbao.write("identity/lookup/entity", one) for one in asked))
+        return next((str(entity["id"]) for entity in found if entity), None)
+
+    async def write_group(self, group: AccessGroup, incarnation: UUID) -> None:
+        """Write the group with the members it had, if it was this incarnation's, and the new ones."""
+        path = f"identity/group/name/{group.name}"
+        found = await self._openbao.read(path)
+        ours = found is not None and _incarnation(found.get("metadata")) == incarnation
+        before = (found or {}).get("member_entity_ids") or [] if ours else []
+        await self._openbao.write(
+            path,
+            {
+                "type": "internal",
+                "policies": list(group.policies),
+                "member_entity_ids": sorted({*before, *group.members}),
+                "metadata": {"incarnation": str(incarnation), "managed_by": "slipway"},
+            },
+        )
+
+    async def revoke_leases(self, names: Names) -> None:
+        """Revoke by prefix and wait for each. OpenBao takes the prefix for a whole path, so that `env-a` does not
+        end the leases of `env-a-b`; a lease whose role is gone ends by the statements it was made with."""
+        try:
+            await self._openbao.write(
+                f"sys/leases/revoke-prefix/{names.credentials_path}",
+                {"sync": True},
+                timeout_seconds=REVOKE_TIMEOUT_SECONDS,
+            )
+        except PermanentError as error:
+            if error.code != "openbao_refused":
+                raise
+            # OpenBao says 400 where the database could not be reached, too.
+            raise TransientError(str(error)) from error
+
+    async def remove(self, resource: Resource) -> bool:
+        """Delete at the resource's path; a secret with its metadata and every version."""
+        path = resource.id
+        if resource.kind == "secret":
+            mount, _, rest = path.partition("/")
+            path = f"{mount}/metadata/{rest}"
+        if await self._openbao.read(path) is None:
+            return False
+        await self._openbao.delete(path)
+        return True
+
+    async def _write_after(self, names: Names, values: Mapping[str, SecretStr], version: int) -> int | None:
+        """Write the version after `version`; None where there is a later one."""
+        data = {name: value.get_secret_value() for name, value in values.items()}
+        try:
+            written = await self._openbao.write(_data(names), {"options": {"cas": version}, "data": data})
+        except VersionConflictError:
+            return None
+        return int(written["version"])
+
+
+def _data(names: Names) -> str:
+    return f"kv/data/env/{names.environment}/app"
+
+
+def _metadata(names: Names) -> str:
+    return f"kv/metadata/env/{names.environment}/app"
+
+
+def _subkeys(names: Names) -> str:
+    return f"kv/subkeys/env/{names.environment}/app"
+
+
+def _incarnation(metadata: Mapping[str, Any] | None) -> UUID | None:
+    """The label of ours in some metadata; None where it is somebody else's."""
+    try:
+        return UUID((metadata or {})["incarnation"])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,82 @@
+"""What the secrets service needs from outside, in its own words.
+
+Every method may be called twice. Each raises `TransientError` where trying again later may work and `PermanentError`
+where it cannot; neither ever holds a value of a secret.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from contracts.envelope import Event
+from contracts.values import Resource, Secrets
+from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, StoredSecret
+
+
+class Vault(Protocol):
+    """The secret store. Values go in and never come back."""
+
+    async def claim_of(self, names: Names) -> Claim | None:
+        """Who holds the environment's name here; None where nobody does."""
+        ...
+
+    async def claim(self, names: Names, incarnation: UUID) -> None:
+        """Take the name for an incarnation. Raises `TransientError` where somebody took it in the meantime."""
+        ...
+
+    async def keep_secret(self, names: Names, values: Mapping[str, SecretStr]) -> StoredSecret:
+        """Store `values` unless a readable version is there already; answers what is there now. The first write
+        wins. Needs the claim."""
+        ...
+
+    async def write_policy(self, policy: Policy) -> None:
+        """Make or mend a policy."""
+        ...
+
+    async def write_workload_role(self, names: Names) -> None:
+        """Make or mend the role by which the workload logs in. Hands out no login."""
+        ...
+
+    async def write_database_role(self, role: DatabaseRole) -> None:
+        """Make or mend a role that leases database credentials."""
+        ...
+
+    async def entity_of(self, person: str) -> str | None:
+        """The id of a person who can log in; None where nobody of that name can, or has yet."""
+        ...
+
+    async def write_group(self, group: AccessGroup, incarnation: UUID) -> None:
+        """Make or mend a group. Members that this incarnation's group has already stay; those of another one go."""
+        ...
+
+    async def revoke_leases(self, names: Names) -> None:
+        """End every leased credential of the environment; when this returns, none of them logs in."""
+        ...
+
+    async def remove(self, resource: Resource) -> bool:
+        """Remove one of the environment's belongings, a secret with all its versions; answers whether it was
+        there."""
+        ...
+
+
+class History(Protocol):
+    """What was said about an environment before."""
+
+    async def stored(self, environment: str, incarnation: UUID) -> Secrets | None:
+        """What this incarnation was said to have and was not said to have lost since; None where there is no such
+        thing."""
+        ...
+
+    async def is_undone(self, environment: str, incarnation: UUID) -> bool:
+        """Whether the last thing said about this incarnation's secrets is that they were revoked."""
+        ...
+
+
+class Journal(Protocol):
+    """Lines for the person who waits."""
+
+    async def line(self, event: Event, text: str) -> None:
+        """Add a line to the run of `event`."""
+        ...

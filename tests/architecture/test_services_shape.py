@@ -1,0 +1,136 @@
+"""One anatomy, repeated: who learns one service knows six. What a service hears and says stands in its table, in the
+topology and nowhere else."""
+
+import dataclasses
+import importlib
+import inspect
+import re
+import typing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from chassis.consuming import Subscription
+from contracts.envelope import Event, ServiceName
+from contracts.events import EVENT_TYPES
+from contracts.topology import HEARS, SAYS, SERVICES
+
+PROJECT: Final = Path(__file__).resolve().parents[2]
+
+ANATOMY: Final = {
+    "README.md",
+    "__init__.py",
+    "__main__.py",
+    "adapters",
+    "app.py",
+    "domain",
+    "handlers",
+    "ports.py",
+    "settings.py",
+    "subscriptions.py",
+}
+"""What every service has; `domain` and `handlers` are a module, or a package where one file would be too long."""
+
+MORE: Final[dict[ServiceName, dict[str, str]]] = {
+    "gateway": {"api": "what speaks HTTP: routes, pages, live streams"},
+}
+"""What one service has besides, and why."""
+
+HEADINGS: Final = ["Hears", "Says", "Owns", "Promises"]
+
+_LIFE = "the catalog folds it; environments live until they are deleted"
+_STEERING = "the catalog folds it; a run under way goes on to its end, and a failed one is asked for anew"
+_GRANTS = "the owner's grant comes with SecretsStored; no other can be asked for"
+NOT_YET_SAID: Final[dict[str, str]] = {
+    "EnvironmentUpdateRequested": "the catalog folds it; an environment is changed by asking for another one",
+    "RunCancelRequested": _STEERING,
+    "RunRetryRequested": _STEERING,
+    "AccessRequested": _GRANTS,
+    "AccessGranted": _GRANTS,
+    "AccessRevoked": _GRANTS,
+    "EnvironmentExpiring": _LIFE,
+    "EnvironmentExpired": _LIFE,
+    "EnvironmentExtended": _LIFE,
+    "DriftDetected": "the catalog folds it; nobody compares what exists with its commit between two runs",
+}
+"""Events whose place in the language is fixed and which no service says yet, with the reason."""
+
+
+def _directory(service: ServiceName) -> Path:
+    return PROJECT / "services" / service
+
+
+def _table(service: ServiceName) -> tuple[Subscription[Any], ...]:
+    """A service's table. It only names deeds, so handlers without any port will do."""
+    module = importlib.import_module(f"services.{service}.subscriptions")
+    hints = typing.get_type_hints(module.subscriptions)
+    arguments = [_without_ports(hints[name]) for name in inspect.signature(module.subscriptions).parameters]
+    table: tuple[Subscription[Any], ...] = tuple(module.subscriptions(*arguments))
+    return table
+
+
+def _without_ports(handlers: type[Any]) -> Any:
+    return handlers(**{field.name: None for field in dataclasses.fields(handlers) if field.init})
+
+
+def _code(service: ServiceName) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in _directory(service).rglob("*.py"))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_the_same_parts_as_every_other(service: ServiceName) -> None:
+    parts = {path.name for path in _directory(service).iterdir() if path.name != "__pycache__"}
+    parts = {name.removesuffix(".py") if name in {"domain.py", "handlers.py"} else name for name in parts}
+    expected = ANATOMY | MORE.get(service, {}).keys()
+
+    assert sorted(parts) == sorted(expected)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_services_twins_ship_with_it(service: ServiceName) -> None:
+    assert (_directory(service) / "adapters" / "memory.py").is_file()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_services_readme_has_four_headings_on_one_screen_or_two(service: ServiceName) -> None:
+    text = (_directory(service) / "README.md").read_text(encoding="utf-8")
+
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == HEADINGS
+    assert len(text.splitlines()) <= 100
+
+
+@pytest.mark.parametrize("service", [service for service in SERVICES if HEARS[service]])
+def test_a_service_hears_what_the_topology_says(service: ServiceName) -> None:
+    heard = [row.hears for row in _table(service)]
+
+    assert len(heard) == len(set(heard))
+    assert set(heard) == set(HEARS[service])
+
+
+@pytest.mark.parametrize("service", [service for service in SERVICES if HEARS[service]])
+def test_a_service_says_nothing_the_topology_does_not_allow(service: ServiceName) -> None:
+    assert {kind for row in _table(service) for kind in row.outcomes} <= set(SAYS[service])
+
+
+@pytest.mark.parametrize("service", [service for service in SERVICES if HEARS[service]])
+def test_a_failure_that_is_said_is_explained(service: ServiceName) -> None:
+    for row in _table(service):
+        assert (row.or_else is None) == (row.explain is None)
+
+
+@pytest.mark.parametrize("event", EVENT_TYPES, ids=lambda event: event.__name__)
+def test_an_event_is_described_and_has_one_home(event: type[Event]) -> None:
+    assert event.__doc__
+    homes = [service for service in SERVICES if event in SAYS[service]]
+    assert len(homes) == 1
+    code, name = _code(homes[0]), event.__name__
+    if name in NOT_YET_SAID:
+        said = re.search(rf"(?:says=|or_else=|\bsay\(|\bcompose\(|\bbegin_run\()\s*{name}\b", code)
+        assert not said, f"{homes[0]} says it: take it out of NOT_YET_SAID"
+    else:
+        assert re.search(rf"\b{name}\b", code), f"{homes[0]} never says it: tell why in NOT_YET_SAID"
+
+
+def test_every_event_not_yet_said_exists() -> None:
+    assert set(NOT_YET_SAID) <= {event.__name__ for event in EVENT_TYPES}

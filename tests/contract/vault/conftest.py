@@ -1,0 +1,51 @@
+"""One real OpenBao and Postgres for this directory's tests; each test has environments of its own."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from deploy.embedded.testing import RunningOpenBao, RunningPostgres, start_openbao, start_postgres
+from tests.contract.vault.worlds import RealWorld, TwinWorld, World, a_session
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgres]:
+    with start_postgres(tmp_path_factory.mktemp("postgres")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def openbao(tmp_path_factory: pytest.TempPathFactory, postgres: RunningPostgres) -> Iterator[RunningOpenBao]:
+    with start_openbao(tmp_path_factory.mktemp("openbao"), postgres) as running:
+        yield running
+
+
+@pytest.fixture
+async def real(postgres: RunningPostgres, openbao: RunningOpenBao) -> AsyncIterator[RealWorld]:
+    session = a_session(openbao)
+    yield RealWorld(postgres, openbao, session)
+    await session.close()
+
+
+@pytest.fixture(params=["twin", "real"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    if request.param == "twin":
+        yield TwinWorld()
+        return
+    session = a_session(request.getfixturevalue("openbao"))
+    yield RealWorld(request.getfixturevalue("postgres"), request.getfixturevalue("openbao"), session)
+    await session.close()
+
+
+@pytest.fixture
+def fresh_name() -> Callable[[], str]:
+    """Names no other test has used."""
+    return lambda: f"shop-{next(_numbers)}"
+
+
+@pytest.fixture
+def name(fresh_name: Callable[[], str]) -> str:
+    return fresh_name()

@@ -1,0 +1,142 @@
+"""The service as a process: from an event on the bus to a repository on the forge, and back again."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from github import GithubException
+
+from chassis.bus import Bus
+from contracts import subjects
+from contracts.envelope import Event
+from contracts.events import (
+    EnvironmentDeletionRequested,
+    EnvironmentRequested,
+    PipelineCreated,
+    PipelineFailed,
+    PipelineRemoved,
+    SecretsStored,
+)
+from contracts.topology import inbox_prefix
+from contracts.values import EnvironmentSpec
+from deploy.embedded.local_http import answers
+from deploy.embedded.ports import free_port
+from deploy.embedded.testing import RunningNats, start_nats
+from tests.integration.forge_process import ForgeProcess, forge_process
+from tests.stand_ins import running, start_module
+from tests.unit.cicd.events import KEY, deletion_requested, secrets_stored, spec
+from tests.waiting import until
+
+E = TypeVar("E", bound=Event)
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@dataclass
+class Platform:
+    nats: RunningNats
+    forge: ForgeProcess
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    home = tmp_path_factory.mktemp("cicd")
+    for name in ("nats", "forge", "service"):
+        (home / name).mkdir()
+    with start_nats(home / "nats") as nats, forge_process(home / "forge") as forge:
+        port = free_port()
+        child = start_module("services.cicd", _environment(home, nats, forge, port), home / "service")
+        with running(child, lambda: answers(f"http://127.0.0.1:{port}/readyz")):
+            yield Platform(nats, forge)
+
+
+def _environment(home: Path, nats: RunningNats, forge: ForgeProcess, health_port: int) -> dict[str, str]:
+    (home / "event-id.key").write_text((b"k" * 32).hex())
+    (home / "forge.token").write_text(forge.tokens["slipway"] + "\n")
+    return {
+        "SLIPWAY_NATS_URL": nats.url,
+        "SLIPWAY_NATS_NKEY_FILE": str(nats.nkey_file("cicd")),
+        "SLIPWAY_EVENT_KEY_FILE": str(home / "event-id.key"),
+        "SLIPWAY_HEALTH_PORT": str(health_port),
+        "SLIPWAY_CICD_FORGE_URL": forge.api,
+        "SLIPWAY_CICD_FORGE_TOKEN_FILE": str(home / "forge.token"),
+        "SLIPWAY_CICD_FORGE_SECONDS_BETWEEN_REQUESTS": "0",
+        "SLIPWAY_CICD_FORGE_SECONDS_BETWEEN_WRITES": "0",
+        "SLIPWAY_CICD_PLATFORM_URL": "http://127.0.0.1:8000",
+    }
+
+
+class Log:
+    """The other services, as far as this one can tell."""
+
+    def __init__(self, nats: RunningNats) -> None:
+        self.said_by = {
+            user: Bus(nats.url, name=user, nkey_file=nats.nkey_file(user), inbox_prefix=inbox_prefix(user))
+            for user in ("secrets", "gateway")
+        }
+
+    async def say(self, event: Event) -> None:
+        await self.said_by[event.source].publish(
+            subjects.of(event), event.to_json(), stream=subjects.ENVIRONMENTS, message_id=str(event.id)
+        )
+
+    async def hear(self, kind: type[E], because: Event) -> E:
+        async def heard() -> E | None:
+            subject = subjects.one_kind_of(because.subject, kind.kind)
+            last = await self.said_by["gateway"].last(subjects.ENVIRONMENTS, subject)
+            found = kind.model_validate_json(last.data) if last and last.data else None
+            return found if found and found.causation_id == because.id else None
+
+        return await until(heard, what=f"{kind.__name__} of {because.subject}")
+
+
+@pytest.fixture
+async def log(platform: Platform) -> AsyncIterator[Log]:
+    made = Log(platform.nats)
+    for bus in made.said_by.values():
+        await bus.connect()
+    yield made
+    for bus in made.said_by.values():
+        await bus.close()
+
+
+def _stored(wanted: EnvironmentSpec) -> SecretsStored:
+    # A life of its own for each name: event ids follow from it, and the bus keeps an id once.
+    return secrets_stored(wanted, KEY.derive(wanted.name, EnvironmentRequested.kind)).model_copy(
+        update={"traceparent": TRACE}
+    )
+
+
+async def test_secrets_stored_becomes_a_pipeline_and_a_deletion_takes_it_away(platform: Platform, log: Log) -> None:
+    stored = _stored(spec("bus-api"))
+    await log.say(stored)
+
+    created = await log.hear(PipelineCreated, stored)
+
+    assert created.data.pipeline.repository == "acme/bus-api"
+    assert created.data.secrets == stored.data.secrets
+    assert created.traceparent is not None
+    assert created.traceparent.split("-")[1] == TRACE.split("-")[1]
+    repository = platform.forge.client().get_repo("acme/bus-api")
+    assert repository.get_branch("main").commit.sha == created.data.pipeline.commit
+
+    deletion: EnvironmentDeletionRequested = deletion_requested(spec("bus-api"), stored.incarnation)
+    await log.say(deletion)
+    removed = await log.hear(PipelineRemoved, deletion)
+    assert [resource.id for resource in removed.data.receipt.removed] == ["acme/bus-api"]
+    with pytest.raises(GithubException):
+        platform.forge.client().get_repo("acme/bus-api")
+
+
+async def test_what_cannot_be_done_is_said_undone_and_explained(platform: Platform, log: Log) -> None:
+    stored = _stored(spec("unlucky-api", golden_path_version="0.0.9"))
+    await log.say(stored)
+
+    failed = await log.hear(PipelineFailed, stored)
+
+    assert failed.data.failure.code == "golden_path_version_gone"
+    removed = await log.hear(PipelineRemoved, failed)
+    assert removed.data.receipt.removed == ()
+    with pytest.raises(GithubException):
+        platform.forge.client().get_repo("acme/unlucky-api")

@@ -1,0 +1,159 @@
+"""The secrets service as a process of its own, between a real bus and a real OpenBao."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from chassis.bus import Bus
+from chassis.identity import EventKey
+from contracts import subjects
+from contracts.envelope import Event, ServiceName
+from contracts.events import InfraReady, InfraReadyData, PipelineRemoved, SecretsRevoked, SecretsStored, Undone
+from contracts.topology import inbox_prefix
+from contracts.values import Receipt
+from deploy.embedded.home import write_file
+from deploy.embedded.local_http import HttpError, request_json
+from deploy.embedded.ports import free_port
+from deploy.embedded.testing import RunningNats, RunningOpenBao, start_nats, start_openbao, start_postgres
+from tests import samples
+from tests.stand_ins import Child, start_module
+from tests.waiting import until
+
+KEY = EventKey(b"s" * 32)
+
+
+@dataclass
+class Platform:
+    """What the service stands on, and how to start it."""
+
+    nats: RunningNats
+    openbao: RunningOpenBao
+    directory: Path
+    health_port: int
+
+    def start(self) -> Child:
+        key = self.directory / "event-id.key"
+        write_file(key, (b"s" * 32).hex())
+        return start_module(
+            "services.secrets",
+            {
+                "SLIPWAY_NATS_URL": self.nats.url,
+                "SLIPWAY_NATS_NKEY_FILE": str(self.nats.nkey_file("secrets")),
+                "SLIPWAY_EVENT_KEY_FILE": str(key),
+                "SLIPWAY_HEALTH_PORT": str(self.health_port),
+                "SLIPWAY_SECRETS_OPENBAO_URL": self.openbao.url,
+                "SLIPWAY_SECRETS_ROLE_ID_FILE": str(self.openbao.role_id_file),
+                "SLIPWAY_SECRETS_SECRET_ID_FILE": str(self.openbao.secret_id_file),
+            },
+            self.directory,
+        )
+
+    def is_ready(self) -> bool:
+        try:
+            return bool(request_json("GET", f"http://127.0.0.1:{self.health_port}/readyz")["status"] == "ready")
+        except (HttpError, OSError):
+            return False
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    directory = tmp_path_factory.mktemp("secrets")
+    with (
+        start_nats(directory / "nats") as nats,
+        start_postgres(directory / "postgres") as postgres,
+        start_openbao(directory / "openbao", postgres) as openbao,
+    ):
+        yield Platform(nats, openbao, directory, free_port())
+
+
+@pytest.fixture
+async def buses(platform: Platform) -> AsyncIterator[dict[ServiceName, Bus]]:
+    """The service's neighbours on the saga's road, and itself to look with."""
+    users: tuple[ServiceName, ...] = ("provisioner", "cicd", "secrets")
+    connected = {
+        user: Bus(
+            platform.nats.url, name=user, nkey_file=platform.nats.nkey_file(user), inbox_prefix=inbox_prefix(user)
+        )
+        for user in users
+    }
+    for bus in connected.values():
+        await bus.connect()
+    yield connected
+    for bus in connected.values():
+        await bus.close()
+
+
+async def _say(bus: Bus, event: Event) -> None:
+    await bus.publish(subjects.of(event), event.to_json(), stream=subjects.ENVIRONMENTS, message_id=str(event.id))
+
+
+async def _said(bus: Bus, kind: type[Event], cause: Event) -> Event | None:
+    found = await bus.last(subjects.ENVIRONMENTS, subjects.one_kind_of(cause.subject, kind.kind))
+    if found is None or found.data is None:
+        return None
+    event = kind.model_validate_json(found.data)
+    return event if event.causation_id == cause.id else None
+
+
+def _infra_ready(name: str) -> InfraReady:
+    request = samples.requested(KEY, name)
+    data = InfraReadyData(spec=request.data.spec, infrastructure=samples.infrastructure(name))
+    return samples.follows(KEY, InfraReady, data, request)
+
+
+async def test_the_process_stores_and_revokes_and_survives_a_kill(
+    platform: Platform, buses: dict[ServiceName, Bus]
+) -> None:
+    name = f"shop-{uuid4().hex[:8]}"
+    ready = _infra_ready(name)
+    # Said before the service runs: nothing is missed.
+    await _say(buses["provisioner"], ready)
+    child = platform.start()
+    try:
+        await until(platform.is_ready, what="readiness")
+        stored = await until(lambda: _said(buses["secrets"], SecretsStored, ready), what="SecretsStored")
+        assert isinstance(stored, SecretsStored)
+        assert stored.data.secrets.kv_path == f"kv/env/{name}/app"
+    finally:
+        child.kill()
+
+    removed = samples.follows(
+        KEY, PipelineRemoved, Undone(spec=stored.data.spec, receipt=Receipt()), ready, source="cicd"
+    )
+    await _say(buses["cicd"], removed)
+    child = platform.start()
+    try:
+        revoked = await until(lambda: _said(buses["secrets"], SecretsRevoked, removed), what="SecretsRevoked")
+        assert isinstance(revoked, SecretsRevoked)
+        assert {one.kind for one in revoked.data.receipt.removed} >= {"secret", "policy", "database_role"}
+        assert revoked.data.receipt.left_behind == ()
+        assert child.stop() == 0
+    finally:
+        child.kill()
+    lines = [json.loads(line) for line in child.log.read_text().splitlines()]
+    assert any(line["event"] == "ready" for line in lines)
+    assert not [line for line in lines if line["level"] in ("error", "critical")]
+
+
+async def test_while_openbao_is_away_the_process_waits_and_then_goes_on(
+    platform: Platform, buses: dict[ServiceName, Bus]
+) -> None:
+    ready = _infra_ready(f"shop-{uuid4().hex[:8]}")
+    child = platform.start()
+    try:
+        await until(platform.is_ready, what="readiness")
+        platform.openbao.part.kill()
+        await _say(buses["provisioner"], ready)
+        await until(lambda: "a step waits for its next attempt" in child.log.read_text(), what="a wait")
+        assert not platform.is_ready()
+        assert await _said(buses["secrets"], SecretsStored, ready) is None
+        platform.openbao.part.start()
+
+        assert await until(lambda: _said(buses["secrets"], SecretsStored, ready), what="SecretsStored")
+        await until(platform.is_ready, what="readiness")
+    finally:
+        child.kill()

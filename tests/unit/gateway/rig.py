@@ -1,0 +1,122 @@
+"""The gateway on twins: its deeds, its HTTP application, and a client for it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from chassis.clock import FixedClock
+from contracts.golden_path import GoldenPath
+from services.gateway.adapters.memory import MemoryDeadLetters, MemoryGoldenPaths, MemoryRequests, MemoryTokens
+from services.gateway.adapters.memory_log import MemoryLog
+from services.gateway.api.application import application
+from services.gateway.api.auth import Gate
+from services.gateway.api.context import Gateway
+from services.gateway.api.cursors import Cursors
+from services.gateway.api.limits import RateLimiter, Slots
+from services.gateway.api.views import Links
+from services.gateway.domain.admission import Defaults
+from services.gateway.domain.people import Principal, Role
+from services.gateway.domain.tokens import ApiToken, digest, mint
+from services.gateway.handlers.asking import Asking
+from services.gateway.handlers.dead_letters import DeadLetterDesk
+from services.gateway.handlers.following import Following
+from services.gateway.handlers.keeping import Keeping
+from services.gateway.handlers.reading import Reading
+from services.gateway.handlers.tokens import Tokens
+from tests import samples
+from tests.unit.golden_paths.samples import manifest
+
+
+def principal(role: Role = "developer", *teams: str, person: str = "ada") -> Principal:
+    """Somebody of these teams (by default payments)."""
+    return Principal(person, role, teams or ("payments",), "token1234567", "test", None)
+
+
+def path(**changes: Any) -> GoldenPath:
+    """A golden path that offers everything."""
+    return GoldenPath.model_validate(manifest(name="nodejs-api", **changes))
+
+
+@dataclass
+class Rig:
+    """Twins, and everything made of them."""
+
+    clock: FixedClock = field(default_factory=lambda: FixedClock(samples.AT))
+    requests: MemoryRequests = field(default_factory=MemoryRequests)
+    token_store: MemoryTokens = field(default_factory=MemoryTokens)
+    golden_paths: MemoryGoldenPaths = field(default_factory=lambda: MemoryGoldenPaths([path()]))
+    letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
+    limiter: RateLimiter = field(default_factory=lambda: RateLimiter(1e6, 1_000_000))
+    streams_at_once: int = 20
+
+    def __post_init__(self) -> None:
+        self.log = MemoryLog(self.clock)
+        self.asking = Asking(
+            requests=self.requests,
+            catalog=self.log,
+            runs=self.log,
+            golden_paths=self.golden_paths,
+            clock=self.clock,
+            defaults=Defaults("acme"),
+            patience_seconds=0.2,
+        )
+        self.reading = Reading(self.requests, self.log)
+        self.keeping = Keeping(self.asking)
+        self.tokens = Tokens(self.token_store, self.clock)
+        self.gateway = Gateway(
+            asking=self.asking,
+            reading=self.reading,
+            following=Following(self.log),
+            tokens=self.tokens,
+            dead_letters=DeadLetterDesk(self.letters),
+            golden_paths=self.golden_paths,
+            links=Links("http://slipway.test", "http://traces.test"),
+            cursors=Cursors(lambda text: f"signed{hash(text)}"),
+            streams=Slots(self.streams_at_once),
+            heartbeat_seconds=15,
+            version="1.2.3",
+            organisation="acme",
+            forge_url="http://forge.test",
+            inbox_url="",
+        )
+        self.gate = Gate(self.tokens, self.limiter)
+
+    @property
+    def app(self) -> FastAPI:
+        """A new HTTP application."""
+        return application(self.gateway, self.gate)
+
+    async def token(self, role: Role = "developer", *teams: str, person: str = "ada", **changes: Any) -> str:
+        """A valid token for somebody of these teams (by default payments)."""
+        identity, text = mint()
+        values: dict[str, Any] = {
+            "id": identity,
+            "digest": digest(text),
+            "name": "test",
+            "person": person,
+            "role": role,
+            "teams": teams or ("payments",),
+            "created_at": self.clock.now(),
+            "created_by": "test",
+            **changes,
+        }
+        await self.token_store.add(ApiToken(**values))
+        return text.get_secret_value()
+
+    @asynccontextmanager
+    async def client(self, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+        """An HTTP client of the application; an exception of a route is answered, as a server would."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        async with httpx.AsyncClient(transport=transport, base_url="http://slipway.test", headers=headers) as client:
+            yield client
+
+
+def secret(text: str) -> SecretStr:
+    """A token as the gate hands it on."""
+    return SecretStr(text)

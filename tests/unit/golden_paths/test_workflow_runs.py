@@ -1,0 +1,147 @@
+"""The workflow of nodejs-api, run for real (by `act`, without containers) on the skeleton it comes with."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.unit.golden_paths.samples import needs_node, skeleton, workflow, written
+
+ACT = Path(sys.executable).with_name("act")
+ID_TOKEN = "header.payload.signature"
+pytestmark = needs_node
+
+
+class Platform:
+    """What a runner sees of the world: where it gets its OpenID Connect token, and Slipway."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.token_requests: list[tuple[str, str | None]] = []
+        self.deployments: list[tuple[str, str | None, Message]] = []
+        self.answer = 202
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    seen = Platform()
+
+    class Handler(BaseHTTPRequestHandler):
+        def reply(self, status: int, body: dict[str, str]) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def do_GET(self) -> None:
+            seen.token_requests.append((self.path, self.headers["authorization"]))
+            self.reply(200, {"value": ID_TOKEN})
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            form = message_from_bytes(b"content-type: " + self.headers["content-type"].encode() + b"\r\n\r\n" + body)
+            seen.deployments.append((self.path, self.headers["authorization"], form))
+            self.reply(seen.answer, {"title": "An answer"})
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    seen.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield seen
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A clone of a repository that Slipway made."""
+    directory = written(asyncio.run(skeleton()), tmp_path / "app")
+    target = directory / ".github/workflows/slipway-demo-api.yml"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(asyncio.run(workflow()))
+    for arguments in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["add", "--all"],
+        ["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "--quiet", "--message=Work"],
+        ["remote", "add", "origin", "https://github.com/acme/demo-api.git"],
+    ):
+        subprocess.run(["git", *arguments], cwd=directory, check=True)
+    return directory
+
+
+def run(checkout: Path, platform: Platform, *variables: str, event: str = "push") -> subprocess.CompletedProcess[str]:
+    payload = checkout.parent / "event.json"
+    payload.write_text(json.dumps({"ref": "refs/heads/main"}))
+    arguments = [str(ACT), event, "--platform", "ubuntu-latest=-self-hosted", "--eventpath", str(payload)]
+    arguments += ["--actor", "ada", "--defaultbranch", "main"]
+    arguments += ["--env", f"ACTIONS_ID_TOKEN_REQUEST_URL={platform.url}/token?v=1"]
+    arguments += ["--env", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=runner", *(f"--var={variable}" for variable in variables)]
+    home = {"HOME": str(checkout.parent / "home"), "PATH": f"{Path(shutil.which('node') or '').parent}:/usr/bin:/bin"}
+    return subprocess.run(arguments, cwd=checkout, env=home, capture_output=True, text=True, timeout=180, check=False)
+
+
+def test_a_push_is_tested_and_its_release_handed_to_slipway(checkout: Path, platform: Platform) -> None:
+    done = run(checkout, platform, f"SLIPWAY_URL={platform.url}")
+
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert platform.token_requests == [("/token?v=1&audience=slipway", "Bearer runner")]
+    ((path, authorization, form),) = platform.deployments
+    assert path == "/api/v1/environments/demo-api/deployments"
+    assert authorization == f"Bearer {ID_TOKEN}"
+    deployment, release = (cast("Message", part) for part in form.get_payload())
+    told = json.loads(cast("bytes", deployment.get_payload(decode=True)))
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True)
+    assert told["commit"] == head.stdout.strip()
+    assert (told["branch"], told["author"]) == ("main", "ada")
+    with tarfile.open(fileobj=BytesIO(cast("bytes", release.get_payload(decode=True)))) as archive:
+        names = set(archive.getnames())
+    assert {"./package.json", "./src/main.js"} <= names
+    assert not any(name.startswith(("./.git/", "./.github")) for name in names)
+    assert ID_TOKEN not in done.stdout + done.stderr
+
+
+def test_without_the_variable_it_is_tested_and_says_that_nothing_was_deployed(
+    checkout: Path, platform: Platform
+) -> None:
+    done = run(checkout, platform)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "Built and tested, but not deployed" in done.stdout
+    assert platform.deployments == []
+    assert platform.token_requests == []
+
+
+def test_a_pull_request_is_tested_and_not_deployed(checkout: Path, platform: Platform) -> None:
+    done = run(checkout, platform, f"SLIPWAY_URL={platform.url}", event="pull_request")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "Run the tests" in done.stdout
+    assert platform.deployments == []
+    assert platform.token_requests == []
+
+
+def test_what_fails_its_tests_is_not_deployed(checkout: Path, platform: Platform) -> None:
+    (checkout / "test/broken.test.js").write_text(
+        'import { test } from "node:test";\ntest("no", () => { throw 1; });\n'
+    )
+    done = run(checkout, platform, f"SLIPWAY_URL={platform.url}")
+    assert done.returncode != 0
+    assert platform.deployments == []
+
+
+def test_where_slipway_refuses_the_push_fails_and_shows_its_answer(checkout: Path, platform: Platform) -> None:
+    platform.answer = 403
+    done = run(checkout, platform, f"SLIPWAY_URL={platform.url}")
+    assert done.returncode != 0
+    assert "An answer" in done.stdout
