@@ -101,7 +101,7 @@ class MemoryEventStore:
         self._decisions.pop(event_id, None)
 
     async def stalling(self, after_seconds: float) -> Sequence[Stalling]:
-        deciding = {decision.run_id for decision, _ in self._decisions.values()}
+        deciding = {decision.run_id for decision, _ in self._unsaid()}
         found = []
         for view in self._environments.values():
             run = self._runs[view.run_id]

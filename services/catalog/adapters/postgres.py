@@ -95,16 +95,16 @@ ORDER BY d.cause_sequence LIMIT 500
 _OLDEST_UNSAID: Final = f"""
 SELECT coalesce(extract(epoch FROM now() - min(d.decided_at)), 0)::float8 FROM decisions d WHERE {_IS_UNSAID}
 """  # noqa: S608 - constants
-_STALLING: Final = """
+_STALLING: Final = f"""
 SELECT e.document::text, r.document::text, last.sequence, last.subject, last.body,
        extract(epoch FROM now() - r.moved_at)::float8
 FROM runs r
 JOIN environments e ON e.run_id = r.id
 JOIN events last ON last.sequence = r.sequence
 WHERE r.ended_at IS NULL AND NOT r.stalled AND r.moved_at < now() - make_interval(secs => %s)
-  AND NOT EXISTS (SELECT FROM decisions d WHERE d.run_id = r.id)
+  AND NOT EXISTS (SELECT FROM decisions d WHERE d.run_id = r.id AND {_IS_UNSAID})
 ORDER BY r.moved_at LIMIT 100
-"""
+"""  # noqa: S608 - constants
 _REJECTED: Final = """
 SELECT e.sequence, e.subject, e.body, e.rejection FROM events e
 WHERE e.rejection IS NOT NULL AND e.rejection <> 'duplicate'

@@ -47,7 +47,7 @@ _KNOWN: Final[Mapping[str, tuple[int, str]]] = {
     "internal": (500, "Something went wrong here"),
     "unavailable": (503, "Not at the moment"),
 }
-_HARMLESS: Final = re.compile(r"/?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+_HARMLESS: Final = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 """Addresses that may be shown as they came."""
 _SUBJECT: Final = re.compile(r"^(?:Input|[A-Z][a-z]+) should")
 """How pydantic begins its sentences."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import get_args
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_creation_runs_step_by_step_with_the_times_of_its_events() -> None:
     assert [known.environment.state for known in seen] == ["creating"] * 4 + ["ready"]
     assert [known.run.state for known in seen] == ["running"] * 4 + ["succeeded"]
     at = [event.time for event in story.events]
-    assert [(view.started_at, view.ended_at) for view in seen[-1].run.steps] == list(zip(at[:3], at[1:4], strict=True))
+    assert [(view.started_at, view.ended_at) for view in seen[-1].run.steps] == list(pairwise(at[:4]))
     end = seen[-1]
     assert (end.environment.ready_at, end.run.ended_at) == (at[4], at[4])
     assert end.environment.infrastructure == samples.infrastructure()

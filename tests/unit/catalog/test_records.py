@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +13,9 @@ from chassis.identity import EventKey
 from chassis.pulling import LogMessage
 from contracts import subjects
 from contracts.envelope import Event
-from services.catalog.domain import records
+from contracts.events import InfraReady
 from services.catalog.domain.folding import Known
-from services.catalog.domain.records import EMPTY, Batch, Head, examine, name_in, project
+from services.catalog.domain.records import EMPTY, Batch, Examined, Head, examine, name_in, project
 from tests.stories import Story
 
 KEY = EventKey(b"k" * 32)
@@ -111,23 +111,21 @@ def test_an_event_about_nothing_known_is_kept_as_orphaned() -> None:
     assert batch.known == {}
 
 
-def test_an_event_that_folding_cannot_digest_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    fold = records.fold
-
-    def fragile(known: Known | None, event: Event, sequence: int) -> Known | None:
-        if event.subject == "poison":
-            raise ZeroDivisionError
-        return fold(known, event, sequence)
-
-    monkeypatch.setattr(records, "fold", fragile)
+def test_an_event_that_folding_cannot_digest_stops_nobody() -> None:
+    story = Story(KEY, "poison").create("infrastructure")
+    whole = story.last
+    poison = InfraReady.model_construct(**{name: value for name, value in whole if name != "data"})
+    good = messages([story.request, Story(KEY, "good").request])
+    examined = [examine(one, KEY.derive) for one in good]
+    examined.insert(1, Examined(LogMessage(3, subjects.of(whole).encode(), whole.to_json()), poison))
     reported: list[Event] = []
-    poison, good = Story(KEY, "poison"), Story(KEY, "good")
-    examined = [examine(one, KEY.derive) for one in messages([poison.request, good.request])]
     batch = project(EMPTY, {}, examined, on_error=lambda event, _: reported.append(event))
 
-    assert [record.rejection for record in batch.records] == ["unfoldable", None]
-    assert list(batch.known) == ["good"]
-    assert reported == [poison.request]
+    assert [record.rejection for record in batch.records] == [None, "unfoldable", None]
+    assert {name: known.environment.state for name, known in batch.known.items()} == dict.fromkeys(
+        ("poison", "good"), "creating"
+    )
+    assert reported == [poison]
 
 
 def test_runs_that_others_followed_are_not_lost_within_one_batch() -> None:
@@ -160,7 +158,7 @@ def test_batches_of_any_size_and_duplicates_anywhere_give_the_same_views(sizes: 
     found = messages(events)
     whole = projected(found)
 
-    head, known, hashes, ids = EMPTY, dict[str, Known](), list[bytes](), set()
+    head, known, hashes, ids = EMPTY, dict[str, Known](), list[bytes](), set[UUID]()
     rest, turn = found, 0
     while rest:
         size = sizes[turn % len(sizes)]

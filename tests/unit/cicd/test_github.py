@@ -169,3 +169,13 @@ async def test_the_trace_goes_on_into_the_forge(github: Answers) -> None:
     finally:
         RequestsInstrumentor().uninstrument()
     assert tracing.trace_id_of(github.asked[0][2]["traceparent"]) == trace_id
+
+
+async def test_a_renamed_repository_tells_its_new_name(github: Answers) -> None:
+    described = {"full_name": "acme/shop", "id": 7, "default_branch": "main", "archived": False, "description": None}
+    pages = {"html_url": f"{github.url}/acme/shop", "clone_url": f"{github.url}/acme/shop.git"}
+    github.will_be("GET", 301, {"message": "Moved Permanently"}, location=f"{github.url}/repositories/7")
+    github.will_be("GET", 200, described | pages)
+    found = await github.forge().find("acme/demo-api")
+    assert found is not None
+    assert (found.name, found.id, found.description) == ("acme/shop", 7, "")

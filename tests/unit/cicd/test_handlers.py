@@ -11,6 +11,7 @@ from contracts.golden_path import GoldenPath
 from contracts.topology import HEARS, SAYS
 from contracts.values import Receipt
 from services.cicd.adapters.memory import InMemoryForge, InMemoryGoldenPaths, InMemoryProgress, InMemoryWorkflowCheck
+from services.cicd.domain import Repository
 from services.cicd.handlers import PipelineHandlers
 from services.cicd.subscriptions import explain_failure, explain_left_behind, subscriptions
 from tests.unit.cicd.events import deletion_requested, pipeline_failed, secrets_stored, spec
@@ -145,3 +146,26 @@ async def test_a_lost_answer_that_meant_nothing_is_transient() -> None:
 
     with pytest.raises(TransientError, match="502"):
         await handlers(forge=Deaf()).create_pipeline(secrets_stored(spec()))
+
+
+class Renamed(InMemoryForge):
+    """A forge where acme/demo-api was renamed to acme/shop: the old name still leads there."""
+
+    async def find(self, repository: str) -> Repository | None:
+        return await super().find(repository) or await super().find("acme/shop")
+
+
+async def test_a_repository_that_was_renamed_is_cleaned_under_its_new_name() -> None:
+    forge = Renamed()
+    deeds = handlers(forge=forge)
+    await deeds.create_pipeline(secrets_stored(spec(repository="acme/shop")))
+    receipt = (await deeds.remove_pipeline(deletion_requested(spec()))).receipt
+    assert [resource.id for resource in receipt.removed] == ["acme/shop"]
+
+
+async def test_the_old_name_of_a_renamed_repository_is_free_for_a_new_one() -> None:
+    forge = Renamed()
+    await forge.create("acme/shop", description="Somebody's", homepage="")
+    told = await handlers(forge=forge).create_pipeline(secrets_stored(spec()))
+    assert told.pipeline.repository == "acme/demo-api"
+    assert told.pipeline.origin == "created"

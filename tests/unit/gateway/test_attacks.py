@@ -4,6 +4,7 @@ import gzip
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -27,7 +28,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.rig = Rig()
-        self.run = samples.requested(samples_key(), OURS).id
+        self.run = uuid4()
 
     async def prepare(self) -> "Stage":
         asked = Asked(spec=samples.spec(OURS), requested_by="ada")
@@ -50,7 +51,8 @@ class Stage:
         headers: list[tuple[str, str]] = []
         more = {"Content-Type": "application/json"} if body is not None else {}
         for name, value in (more | row.get("headers", {})).items():
-            headers += [(name, one) for one in (value if isinstance(value, list) else [value]) if one is not None]
+            values = value if isinstance(value, list) else [value]
+            headers += [(name, self.fill(one)) for one in values if one is not None]
         token = self.tokens[row.get("as", "developer")]
         if token is not None:
             headers.append(("Authorization", f"Bearer {token}"))
@@ -70,12 +72,6 @@ class Stage:
         if "gzip" in row:
             return gzip.compress((row["gzip"][0] * row["gzip"][1]).encode())
         return None
-
-
-def samples_key() -> Any:
-    from chassis.identity import EventKey  # noqa: PLC0415
-
-    return EventKey(b"k" * 32)
 
 
 def sent_values(value: Any) -> list[str]:

@@ -1,0 +1,138 @@
+"""Creation with the real parts: Terraform, Postgres, DNS, the ingress, OpenBao, the forge; and what it costs to run
+them. A platform of its own in a temporary home, on free ports."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from benchmarks.report import Figure, median, percentile
+from deploy.embedded.ports import free_base
+
+ALONE = 7
+TOGETHER = 8
+STARTS = 3
+_POLL_SECONDS = 0.02
+_LIMIT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Client:
+    """The API of the platform under measurement."""
+
+    url: str
+    token: str
+
+    def create(self, name: str) -> dict[str, Any]:
+        """Create an environment; returns its run once that has ended well."""
+        with httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, trust_env=False
+        ) as http:
+            accepted = http.post("/api/v1/environments", json={"name": name, "golden_path": "nodejs-api"}, timeout=30)
+            accepted.raise_for_status()
+            run_id = accepted.json()["run"]["id"]
+            deadline = time.monotonic() + _LIMIT_SECONDS
+            while time.monotonic() < deadline:
+                run: dict[str, Any] = http.get(f"/api/v1/runs/{run_id}", timeout=30).json()
+                if run["state"] == "succeeded":
+                    return run
+                if run["state"] == "failed":
+                    raise RuntimeError(f"{name} failed: {run['failure']}")
+                time.sleep(_POLL_SECONDS)
+        raise TimeoutError(name)
+
+
+def measure() -> list[Figure]:
+    """Starting, resting, creating one at a time, creating eight at once."""
+    with tempfile.TemporaryDirectory(prefix="slipway-bench-") as directory:
+        environment = {
+            **os.environ,
+            "SLIPWAY_HOME": str(Path(directory) / "home"),
+            "SLIPWAY_PORT_BASE": str(free_base()),
+        }
+        starts = []
+        for _ in range(STARTS):
+            with _platform(environment) as seconds:
+                starts.append(seconds)
+        with _platform(environment):
+            home = Path(environment["SLIPWAY_HOME"])
+            client = Client(
+                f"http://127.0.0.1:{environment['SLIPWAY_PORT_BASE']}",
+                (home / "keys" / "admin.token").read_text().strip(),
+            )
+            client.create("warm-up")
+            resting = _resident_megabytes(home)
+            return [
+                Figure("make up (installed) to ready", median(starts), "s", 12, detail=f"median of {STARTS}"),
+                Figure("whole platform at rest", resting, "MB", 1200, detail="proportional set size of all processes"),
+                *_creations(client),
+            ]
+
+
+def _creations(client: Client) -> list[Figure]:
+    runs = [client.create(f"alone-{number}") for number in range(ALONE)]
+    took = [_seconds(run["requested_at"], run["ended_at"]) for run in runs]
+    began = time.perf_counter()
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        together = list(pool.map(client.create, (f"together-{number}" for number in range(TOGETHER))))
+    all_seconds = time.perf_counter() - began
+    steps = [
+        Figure(
+            f"  step {step['step']}",
+            median(_seconds(run["steps"][index]["started_at"], run["steps"][index]["ended_at"]) for run in runs) * 1000,
+            "ms",
+        )
+        for index, step in enumerate(runs[0]["steps"])
+    ]
+    slowest = max(_seconds(run["requested_at"], run["ended_at"]) for run in together)
+    return [
+        Figure(
+            "creation, one at a time, p50",
+            percentile(took, 0.5),
+            "s",
+            2.5,
+            detail=f"of {ALONE}; slowest {max(took):.2f} s",
+        ),
+        *steps,
+        Figure(f"creation, {TOGETHER} at once, all done", all_seconds, "s", 8, detail=f"slowest one {slowest:.2f} s"),
+    ]
+
+
+@contextmanager
+def _platform(environment: dict[str, str]) -> Iterator[float]:
+    """A running platform; yields the seconds that `up` took."""
+    command = [sys.executable, "-m", "deploy.embedded"]
+    began = time.perf_counter()
+    subprocess.run([*command, "up"], env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    seconds = time.perf_counter() - began
+    try:
+        yield seconds
+    finally:
+        subprocess.run([*command, "down"], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def _resident_megabytes(home: Path) -> float:
+    """The proportional set size of every process of the platform, found by the mark in its environment."""
+    total = 0
+    for process in psutil.process_iter():
+        try:
+            if str(home) in process.environ().get("SLIPWAY_PLATFORM", "") or str(home) in " ".join(process.cmdline()):
+                total += process.memory_full_info().pss
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return total / 1e6
+
+
+def _seconds(begin: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
