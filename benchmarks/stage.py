@@ -1,23 +1,90 @@
-"""The stage for the saga benchmarks: a real bus and a real Postgres on free ports, and six service processes."""
+"""The stage for whole sagas: a real bus and a real Postgres on free ports, and six service processes.
+
+Invariant: whatever is started here dies with the thread that started it, so start a stage in the main thread.
+"""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from contracts.topology import SERVICES
 from deploy.embedded.ports import free_port
+from deploy.embedded.processes import Launch, spawn
 from deploy.embedded.testing import RunningNats, RunningPostgres, start_nats, start_postgres
 
 READY_SECONDS = 60.0
+STOP_SECONDS = 30.0
 QUICK = {"SLIPWAY_WORKERS": "100", "SLIPWAY_FETCH_BATCH": "100"}
 """Handling takes a few milliseconds here, so a fetch asks for many."""
+WITHOUT_TWINS = frozenset({"catalog", "gateway"})
+"""These have nothing outside but the bus and Postgres, so they run as they are."""
+
+
+@dataclass
+class ServiceProcess:
+    """One service, which can be killed and begun again in place: same ports, same everything."""
+
+    name: str
+    launch: Launch
+    url: str
+    """Of its health endpoint."""
+    directory: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def log(self) -> Path:
+        """What the process printed, over all its lives."""
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def pid(self) -> int:
+        """Of the running process. Raises RuntimeError where it does not run."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        return self._process.pid
+
+    def begin(self) -> None:
+        """Start the process, without waiting for it."""
+        self._process = spawn(self.launch, self.directory / f"{self.name}.launch.json", self.log)
+
+    def is_ready(self) -> bool:
+        """Whether it says that it can work."""
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait_ready(self) -> None:
+        """Return when it is ready. Raises RuntimeError, with the end of its log, where that takes too long."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} did not become ready:\n{self.log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would. Nothing happens where it does not run."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End it in order; kill it if that takes too long."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self._process = None
 
 
 @dataclass(frozen=True)
@@ -27,91 +94,79 @@ class Stage:
     nats: RunningNats
     postgres: RunningPostgres
     directory: Path
-    admin_token_file: Path
-    health_urls: Mapping[str, str]
-    pids: Mapping[str, int]
+    gateway_url: str
+    services: Mapping[str, ServiceProcess]
+
+    @property
+    def admin_token_file(self) -> Path:
+        """Where the gateway puts the platform's own token."""
+        return self.directory / "admin.token"
+
+    @property
+    def event_key_file(self) -> Path:
+        """The key from which the ids of events are derived."""
+        return self.directory / "event.key"
 
     def cpu_seconds(self) -> float:
-        """User and system time of the services, the bus and Postgres so far."""
+        """User and system time of the services and the bus so far."""
         ticks = os.sysconf("SC_CLK_TCK")
         found = 0.0
-        for pid in (*self.pids.values(), self.nats.part.pid):
+        for pid in (*(service.pid for service in self.services.values()), self.nats.part.pid):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             found += (int(fields[11]) + int(fields[12])) / ticks
         return found
 
 
 @contextmanager
-def stage(directory: Path, *, otlp_endpoint: str = "") -> Iterator[Stage]:
-    """Six services with twins for the outside, ready for requests. `otlp_endpoint` turns tracing on."""
+def stage(
+    directory: Path,
+    *,
+    otlp_endpoint: str = "",
+    twins: str = "benchmarks.twins",
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Stage]:
+    """Six services with twins for the outside, ready for requests.
+
+    `otlp_endpoint` turns tracing on; `twins` is the module that runs a service with its twins; `settings` are further
+    variables of every service's environment.
+    """
     with ExitStack() as stack:
         nats = stack.enter_context(start_nats(directory / "nats"))
         postgres = stack.enter_context(start_postgres(directory / "postgres"))
-        token_file, key_file = directory / "admin.token", directory / "event.key"
-        key_file.write_text(os.urandom(32).hex())
-        urls, pids = {}, {}
-        for name in ("catalog", "gateway", "provisioner", "secrets", "cicd", "notifier"):
-            port = free_port()
-            environment = _environment(
-                name, nats, postgres, key_file=key_file, port=port, otlp_endpoint=otlp_endpoint
-            ) | {
-                "SLIPWAY_GATEWAY_PORT": str(free_port()),
-                "SLIPWAY_GATEWAY_ADMIN_TOKEN_FILE": str(token_file),
-                "SLIPWAY_GATEWAY_REQUESTS_PER_SECOND": "1000000",
-                "SLIPWAY_GATEWAY_REQUESTS_AT_ONCE": "1000000",
-                "SLIPWAY_LOG_LEVEL": "WARNING",
+        gateway_port = free_port()
+        on = Stage(nats, postgres, directory, f"http://127.0.0.1:{gateway_port}", services := {})
+        on.event_key_file.write_text(os.urandom(32).hex())
+        for name in SERVICES:
+            health_port = free_port()
+            environment = _environment(name, on, health_port) | {
+                "SLIPWAY_OTLP_ENDPOINT": otlp_endpoint,
+                "SLIPWAY_GATEWAY_PORT": str(gateway_port),
+                **(settings or {}),
             }
-            real = name in {"catalog", "gateway"}
-            module = [f"services.{name}"] if real else ["benchmarks.twins", name]
-            process = stack.enter_context(
-                _process([sys.executable, "-m", *module], environment, directory / f"{name}.log")
-            )
-            urls[name], pids[name] = f"http://127.0.0.1:{port}", process.pid
-        for name, url in urls.items():
-            _wait_ready(name, url, directory / f"{name}.log")
-        yield Stage(nats, postgres, directory, token_file, urls, pids)
+            module = [f"services.{name}"] if name in WITHOUT_TWINS else [twins, name]
+            launch = Launch((sys.executable, "-m", *module), environment)
+            services[name] = ServiceProcess(name, launch, f"http://127.0.0.1:{health_port}", directory)
+            stack.callback(services[name].stop)
+            services[name].begin()
+        for service in services.values():
+            service.wait_ready()
+        yield on
 
 
-def _environment(
-    name: str, nats: RunningNats, postgres: RunningPostgres, *, key_file: Path, port: int, otlp_endpoint: str
-) -> dict[str, str]:
-    environment = {**os.environ, **QUICK}
-    environment |= {
-        "SLIPWAY_NATS_URL": nats.url,
-        "SLIPWAY_NATS_NKEY_FILE": str(nats.nkey_file(name)),
-        "SLIPWAY_EVENT_KEY_FILE": str(key_file),
-        "SLIPWAY_HEALTH_PORT": str(port),
-        "SLIPWAY_OTLP_ENDPOINT": otlp_endpoint,
+def _environment(name: str, on: Stage, health_port: int) -> dict[str, str]:
+    environment = {
+        **QUICK,
+        "SLIPWAY_LOG_LEVEL": "WARNING",
+        "SLIPWAY_NATS_URL": on.nats.url,
+        "SLIPWAY_NATS_NKEY_FILE": str(on.nats.nkey_file(name)),
+        "SLIPWAY_EVENT_KEY_FILE": str(on.event_key_file),
+        "SLIPWAY_HEALTH_PORT": str(health_port),
+        "SLIPWAY_GATEWAY_ADMIN_TOKEN_FILE": str(on.admin_token_file),
+        "SLIPWAY_GATEWAY_REQUESTS_PER_SECOND": "1000000",
+        "SLIPWAY_GATEWAY_REQUESTS_AT_ONCE": "1000000",
     }
     if name in {"gateway", "catalog", "notifier"}:
         role = f"slipway_{name}"
-        environment["SLIPWAY_DATABASE_URL"] = postgres.cluster.url(role, "slipway")
-        environment["SLIPWAY_DATABASE_PASSWORD_FILE"] = str(postgres.password_file(role))
+        environment["SLIPWAY_DATABASE_URL"] = on.postgres.cluster.url(role, "slipway")
+        environment["SLIPWAY_DATABASE_PASSWORD_FILE"] = str(on.postgres.password_file(role))
     return environment
-
-
-@contextmanager
-def _process(argv: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(argv, env=environment, stdout=output, stderr=output)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_ready(name: str, url: str, log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass  # not listening yet
-        time.sleep(0.05)
-    raise RuntimeError(f"{name} did not become ready:\n{log.read_text()[-2000:]}")

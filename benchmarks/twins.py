@@ -6,7 +6,7 @@ is measured is the platform, not Terraform, OpenBao, the forge or Slack.
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -25,11 +25,13 @@ from services.cicd.adapters.memory import (
     InMemoryWorkflowCheck,
 )
 from services.cicd.handlers import PipelineHandlers
+from services.cicd.ports import Forge, Progress
 from services.notifier import subscriptions as notifier_table
 from services.notifier.adapters.memory import MemoryMessenger
 from services.notifier.adapters.postgres import PostgresLedger
 from services.notifier.domain import Channels
 from services.notifier.handlers import Handlers as NotifierHandlers
+from services.notifier.ports import Messenger
 from services.provisioner import subscriptions as provisioner_table
 from services.provisioner.adapters.memory import (
     MemoryEnvironments,
@@ -39,76 +41,82 @@ from services.provisioner.adapters.memory import (
 )
 from services.provisioner.domain import Platform
 from services.provisioner.handlers import Handlers as ProvisionerHandlers
+from services.provisioner.ports import EnvironmentsRepository, Infrastructure
+from services.provisioner.ports import StepLog as ProvisionerLog
 from services.secrets import subscriptions as secrets_table
 from services.secrets.adapters.memory import MemoryHistory, MemoryJournal, MemoryVault
 from services.secrets.handlers import Handlers as SecretsHandlers
+from services.secrets.ports import History, Journal, Vault
 
 GOLDEN_PATHS: Final = Path(__file__).parent.parent / "golden_paths"
+GOLDEN_PATH: Final = "nodejs-api"
 Table = Sequence[Subscription[Any]]
 
 
-def provisioner() -> Table:
-    """Terraform and Git in memory."""
+def provisioner(repository: EnvironmentsRepository, infrastructure: Infrastructure, step_log: ProvisionerLog) -> Table:
+    """The provisioner's table, with whatever stands for Git and Terraform."""
     platform = Platform("slipway.localhost", "127.0.0.1", 8015, "127.0.0.1", 8012, "apps", "http://127.0.0.1:8018")
     handlers = ProvisionerHandlers(
-        repository=MemoryEnvironments(),
-        infrastructure=MemoryInfrastructure(),
-        golden_paths=MemoryGoldenPaths({"nodejs-api": {}}),
-        step_log=MemoryStepLog(),
+        repository=repository,
+        infrastructure=infrastructure,
+        golden_paths=MemoryGoldenPaths({GOLDEN_PATH: {}}),
+        step_log=step_log,
         platform=platform,
     )
     return provisioner_table.subscriptions(handlers)
 
 
-def secrets() -> Table:
-    """OpenBao in memory."""
-    handlers = SecretsHandlers(vault=MemoryVault(), history=MemoryHistory(), journal=MemoryJournal())
-    return secrets_table.subscriptions(handlers)
+def secrets(vault: Vault, history: History, journal: Journal) -> Table:
+    """The secrets service's table, with whatever stands for OpenBao."""
+    return secrets_table.subscriptions(SecretsHandlers(vault=vault, history=history, journal=journal))
 
 
-def cicd() -> Table:
-    """A forge in memory."""
-    published = asyncio.run(CicdGoldenPaths(GOLDEN_PATHS).find("nodejs-api"))
+def cicd(forge: Forge, progress: Progress) -> Table:
+    """The cicd service's table, with whatever stands for the forge."""
+    published = asyncio.run(CicdGoldenPaths(GOLDEN_PATHS).find(GOLDEN_PATH))
     handlers = PipelineHandlers(
-        golden_paths=InMemoryGoldenPaths({"nodejs-api": published}),
+        golden_paths=InMemoryGoldenPaths({GOLDEN_PATH: published}),
         workflow_check=InMemoryWorkflowCheck(),
-        forge=InMemoryForge(),
-        progress=InMemoryProgress(),
+        forge=forge,
+        progress=progress,
         platform_url="http://127.0.0.1:8000",
     )
     return cicd_table.subscriptions(handlers)
 
 
-def main() -> None:
-    """Run one service with its twins."""
-    name = sys.argv[1]
-    if name == "notifier":
-        _run_notifier()
-    tables = {"provisioner": provisioner, "secrets": secrets, "cicd": cicd}
-    service = Service(name, ChassisSettings())  # type: ignore[arg-type]  # one of the keys above, or a KeyError
-    service.subscribe(tables[name]())
-    service.run()
-
-
-def _run_notifier() -> None:
-    service = Service("notifier", ChassisSettings())
+def notifier(service: Service, messenger: Messenger) -> Table:
+    """The notifier's table, with whatever stands for Slack; its ledger is the real one."""
     database = Database(DatabaseSettings(), application_name="notifier")
 
     async def prepare() -> None:
         await database.open()
         await database.migrate(files("services.notifier.adapters.schema"))
 
+    service.checks["database"] = database.check
     service.prepare(prepare)
     service.at_close(database.close)
     handlers = NotifierHandlers(
         ledger=PostgresLedger(database),
-        messenger=MemoryMessenger(service.clock),
+        messenger=messenger,
         channels=Channels("#deployments", {}),
         clock=service.clock,
         platform_url="http://127.0.0.1:8000",
         stale_after=timedelta(days=1),
     )
-    service.subscribe(notifier_table.subscriptions(handlers))
+    return notifier_table.subscriptions(handlers)
+
+
+def main() -> None:
+    """Run one service with its twins."""
+    name = sys.argv[1]
+    service = Service(name, ChassisSettings())  # type: ignore[arg-type]  # one of the keys below, or a KeyError
+    tables: dict[str, Callable[[], Table]] = {
+        "provisioner": lambda: provisioner(MemoryEnvironments(), MemoryInfrastructure(), MemoryStepLog()),
+        "secrets": lambda: secrets(MemoryVault(), MemoryHistory(), MemoryJournal()),
+        "cicd": lambda: cicd(InMemoryForge(), InMemoryProgress()),
+        "notifier": lambda: notifier(service, MemoryMessenger(service.clock)),
+    }
+    service.subscribe(tables[name]())
     service.run()
 
 

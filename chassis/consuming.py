@@ -21,15 +21,15 @@ from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
 
 from chassis import dead_letters, metrics, tracing
-from chassis.bus import Bus
+from chassis.bus import Bus, ConflictError
 from chassis.failures import RETRY_DELAYS_SECONDS, GiveUp, PermanentError, Retry, decide
 from chassis.heartbeat import Heartbeat
 from chassis.identity import EventKey
-from chassis.looking import look
+from chassis.looking import Sight, look
 from chassis.publishing import Publisher
 from contracts import subjects
 from contracts.envelope import Event, ServiceName, Value
-from contracts.events import RUN_REQUESTS, parse
+from contracts.events import parse
 from contracts.topology import CONSUMERS, ConsumerSpec
 
 _log = structlog.get_logger(__name__)
@@ -62,6 +62,13 @@ class Subscription(Generic[E]):
     or_else: type[Event] | None = None
     explain: Callable[[E, GaveUp], Value] | None = None
     retry_delays_seconds: Sequence[float] = RETRY_DELAYS_SECONDS
+    of_run: bool = True
+    """False where the event belongs to the environment and not to a run, so that no later run makes it late."""
+
+    @property
+    def goes_forward(self) -> bool:
+        """Whether it makes something, so that calling the run off stops it. What undoes is never called off."""
+        return self.or_else is not None and self.or_else is not self.says
 
     @property
     def outcomes(self) -> tuple[type[Event], ...]:
@@ -199,13 +206,15 @@ class Consumer:
 
     async def _carry_out(self, row: Subscription[Any], event: Event, raw: Msg) -> str:
         delivered = raw.metadata.num_delivered
+        sight: Sight | None = None
         try:
             if row.outcomes:
                 sequence = raw.metadata.sequence.stream if raw.metadata.stream == subjects.ENVIRONMENTS else 0
-                seen = await look(self.bus, event, sequence, row.outcomes, RUN_REQUESTS)
-                if seen != "go on":
+                sight = await look(self.bus, event, sequence, row.outcomes, of_run=row.of_run)
+                if sight.view in {"already said", "run is over"}:
                     await raw.ack()
-                    return seen
+                    return sight.view
+                _stop_if_called_off(row, sight)
             if delivered > DELIVERIES_BEFORE_POISON:
                 raise PermanentError(
                     "ends_its_worker",
@@ -216,11 +225,28 @@ class Consumer:
             if row.says is not None:
                 if data is None:
                     raise TypeError(f"{row.deed} must return the data of {row.says.__name__}")
-                await self.publisher.say(row.says, data, event)
+                await self._say(row, self.publisher.compose(row.says, data, event), event, sight)
         except Exception as error:  # noqa: BLE001 - every failure is decided here, and only here
             return await self._fail(row, event, raw, error)
         await raw.ack()
         return "done"
+
+    async def _say(self, row: Subscription[Any], outcome: Event, event: Event, sight: Sight | None) -> None:
+        """Store the outcome. One that goes forward is stored only while nothing has happened since the look, so that a
+        run which was called off in the meantime turns back instead."""
+        if sight is None or not row.goes_forward:
+            await self.publisher.store(outcome)
+            return
+        while True:
+            try:
+                await self.publisher.store(outcome, after_sequence=sight.newest_sequence)
+            except ConflictError:
+                sight = await look(self.bus, event, 0, row.outcomes, of_run=row.of_run)
+                if sight.view in {"already said", "run is over"}:
+                    return
+                _stop_if_called_off(row, sight)
+            else:
+                return
 
     async def _fail(self, row: Subscription[Any], event: Event, raw: Msg, error: Exception) -> str:
         verdict = decide(error, raw.metadata.num_delivered, row.retry_delays_seconds)
@@ -284,6 +310,15 @@ class Consumer:
             body=raw.data,
             reason=reason,
             error=text,
+        )
+
+
+def _stop_if_called_off(row: Subscription[Any], sight: Sight) -> None:
+    if row.goes_forward and sight.view == "called off":
+        raise PermanentError(
+            "called_off",
+            "The run was called off.",
+            next_step="Nothing: what the run had made is being taken away again.",
         )
 
 

@@ -101,7 +101,7 @@ class Folder:
         self._waiting: dict[int, tuple[LogMessage, str]] = {}
         """By sequence: messages that arrived and are not acknowledged, with where to acknowledge each."""
         self._position = 0
-        self._lag_seconds = 0.0
+        self._lag_seconds: float | None = None
         self._fault = ""
         self._behind = True  # whatever was acknowledged before: the log decides what is missing
         self._stopping = False
@@ -158,6 +158,8 @@ class Folder:
 
     async def check(self) -> None:
         """Raise where the copy cannot be trusted to be up to date."""
+        if self._lag_seconds is None:
+            raise LookupError("the log has not been looked at yet")
         if self._fault:
             raise LookupError(self._fault)
         if self._lag_seconds > self._max_lag_seconds:
@@ -276,9 +278,9 @@ class Folder:
         while True:
             try:
                 lag = await self.lag()
+                await self._compare(lag)
                 self._lag_seconds = lag.seconds
                 LAG.labels(self._spec.service).set(lag.seconds)
-                await self._compare(lag)
             except TransientError as error:
                 _log.warning("could not look at the log", error=str(error))
             else:

@@ -54,10 +54,17 @@ class Publisher:
         await self.store(event)
         return event
 
-    async def store(self, event: Event) -> Stored:
-        """Put a composed event on the log."""
+    async def store(self, event: Event, *, after_sequence: int | None = None) -> Stored:
+        """Put a composed event on the log; with `after_sequence` only if nothing has happened to its environment since.
+        Raises as `Bus.publish`; a ConflictError may also mean that it is there already."""
         return await self._bus.publish(
-            subjects.of(event), event.to_json(), stream=subjects.ENVIRONMENTS, message_id=str(event.id)
+            subjects.of(event),
+            event.to_json(),
+            stream=subjects.ENVIRONMENTS,
+            message_id=str(event.id),
+            expect=Expectation(subjects.every_event_of(event.subject), after_sequence)
+            if after_sequence is not None
+            else None,
         )
 
     async def begin_run(
@@ -77,6 +84,33 @@ class Publisher:
         The id follows from `cause`, so asking again for the same cause finds the run that was begun. A request without
         `incarnation` begins a new one. Raises `ConflictError` where somebody else was first.
         """
+        return await self.tell(
+            kind,
+            data,
+            environment=environment,
+            cause=cause,
+            last_sequence=last_sequence,
+            incarnation=incarnation,
+            traceparent=traceparent,
+        )
+
+    async def tell(
+        self,
+        kind: type[E],
+        data: Value,
+        *,
+        environment: str,
+        cause: UUID,
+        last_sequence: int | None = None,
+        incarnation: UUID | None = None,
+        run_id: UUID | None = None,
+        traceparent: str | None = None,
+    ) -> tuple[E, int]:
+        """Say what no other event brought about: a person's wish, a decision of the clock. Its id follows from `cause`.
+
+        Without `last_sequence` it is unconditional; without `incarnation` or `run_id` it is the first of its own.
+        Returns the event and its stream sequence. Raises `ConflictError` where the condition does not hold.
+        """
         event_id = self._key.derive(cause, kind.kind)
         event = kind.model_validate(
             {
@@ -86,7 +120,7 @@ class Publisher:
                 "subject": environment,
                 "time": self._clock.now(),
                 "incarnation": incarnation or event_id,
-                "runid": event_id,
+                "runid": run_id or event_id,
                 "correlationid": event_id,
                 "causationid": cause,
                 "traceparent": traceparent or tracing.traceparent(),
@@ -94,13 +128,7 @@ class Publisher:
             }
         )
         try:
-            stored = await self._bus.publish(
-                subjects.of(event),
-                event.to_json(),
-                stream=subjects.ENVIRONMENTS,
-                message_id=str(event.id),
-                expect=Expectation(subjects.every_event_of(environment), last_sequence),
-            )
+            stored = await self.store(event, after_sequence=last_sequence)
         except ConflictError:
             # A single server checks the expectation before the message id, so our own earlier success looks like this.
             last = await self._bus.last(subjects.ENVIRONMENTS, subjects.of(event))

@@ -5,7 +5,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from cli.commands import environments, platform, runs
@@ -23,6 +22,12 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - how the framework calls it
+    if wanted:
+        sys.stdout.write(f"slipway {version('slipway')}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     context: typer.Context,
@@ -30,12 +35,11 @@ def root(
     url: Annotated[str | None, typer.Option(envvar="SLIPWAY_URL", help="The gateway.")] = None,
     token: Annotated[str | None, typer.Option(envvar="SLIPWAY_TOKEN", help="An API token.")] = None,
     token_file: Annotated[Path | None, typer.Option(envvar="SLIPWAY_TOKEN_FILE", help="A file with one.")] = None,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Take the global flags."""
-    if show_version:
-        sys.stdout.write(f"slipway {version('slipway')}\n")
-        raise typer.Exit
     context.obj = Session(Output(output), url, token, token_file)
 
 
@@ -53,11 +57,11 @@ def main() -> None:
     except CommandError as error:
         output.error(str(error), error.remedy, error.trace_id)
         sys.exit(error.code)
-    except click.exceptions.Abort:
+    except typer.Abort:
         output.progress.print("Nothing was changed.")
         sys.exit(Exit.INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        _explain_usage(output, error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
@@ -65,6 +69,13 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(Exit.DONE)
     sys.exit(code if isinstance(code, int) else Exit.DONE)
+
+
+def _explain_usage(output: Output, error: typer.TyperException) -> None:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else app.info.name
+    if message := error.format_message():
+        output.error(message, f"`{command} --help` says what it takes.")
 
 
 if __name__ == "__main__":

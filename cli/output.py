@@ -100,7 +100,7 @@ def moment(text: str | None) -> datetime | None:
 
 
 def ago(text: str | None, now: datetime | None = None) -> str:
-    """How long before (or after) now, in one unit: `3 min ago`, `in 6 d`."""
+    """How long before (or after) now, in one unit: `3 min ago`, `in 7 d`. What is to come is rounded, what was is cut."""
     at = moment(text)
     if at is None:
         return ""

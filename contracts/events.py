@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Discriminator, TypeAdapter
 
-from contracts.envelope import Event, Value
+from contracts.envelope import Event, Timestamp, Value
 from contracts.names import PersonName, TeamName
 from contracts.values import (
     EnvironmentSpec,
@@ -27,11 +27,22 @@ from contracts.values import (
 # -- ask ---------------------------------------------------------------------------------------------------------------
 
 
-class Asked(Value):
-    """What every request carries: who asked, and the complete desired state."""
+class OfRun(Value):
+    """What every event of a run carries."""
 
     spec: EnvironmentSpec
+    """The desired state that the run is about."""
+    previous: EnvironmentSpec | None = None
+    """On an update run, the desired state before it: what the road back restores. None: there was nothing before, or
+    nothing shall be afterwards."""
+
+
+class Asked(OfRun):
+    """What every request carries: who asked for what, and why."""
+
     requested_by: PersonName
+    cause: Literal["person", "expiry", "drift", "upgrade", "git", "retry"] = "person"
+    reason: Text = ""
 
 
 class EnvironmentRequested(Event):
@@ -82,7 +93,7 @@ class RunRetryRequested(Event):
 
 
 class AccessChange(Value):
-    """A grant `env:<name>:<role>` for a person or a team."""
+    """A grant `env:<name>:<role>` for a person or a team; exactly one of the two is named."""
 
     requested_by: PersonName
     role: Literal["viewer", "developer", "admin"]
@@ -98,11 +109,18 @@ class AccessRequested(Event):
     data: AccessChange
 
 
+class AccessRevocationRequested(Event):
+    """Somebody asked that a person or a team may no longer use an environment."""
+
+    kind = "access_revocation_requested"
+    type: Literal["slipway.AccessRevocationRequested.v1"] = "slipway.AccessRevocationRequested.v1"
+    data: AccessChange
+
+
 # -- infrastructure ----------------------------------------------------------------------------------------------------
 
 
-class InfraReadyData(Value):
-    spec: EnvironmentSpec
+class InfraReadyData(OfRun):
     infrastructure: Infrastructure
 
 
@@ -114,10 +132,9 @@ class InfraReady(Event):
     data: InfraReadyData
 
 
-class StepFailed(Value):
+class StepFailed(OfRun):
     """A step ended for good. The same service hears this and undoes what the step had begun."""
 
-    spec: EnvironmentSpec
     failure: Failure
 
 
@@ -129,10 +146,9 @@ class InfraFailed(Event):
     data: StepFailed
 
 
-class Undone(Value):
+class Undone(OfRun):
     """One step of the road back."""
 
-    spec: EnvironmentSpec
     receipt: Receipt
 
 
@@ -147,8 +163,7 @@ class InfraDestroyed(Event):
 # -- secrets and access ------------------------------------------------------------------------------------------------
 
 
-class SecretsStoredData(Value):
-    spec: EnvironmentSpec
+class SecretsStoredData(OfRun):
     infrastructure: Infrastructure
     secrets: Secrets
 
@@ -196,8 +211,7 @@ class AccessRevoked(Event):
 # -- pipeline ----------------------------------------------------------------------------------------------------------
 
 
-class PipelineCreatedData(Value):
-    spec: EnvironmentSpec
+class PipelineCreatedData(OfRun):
     infrastructure: Infrastructure
     secrets: Secrets
     pipeline: Pipeline
@@ -230,8 +244,7 @@ class PipelineRemoved(Event):
 # -- verdict -----------------------------------------------------------------------------------------------------------
 
 
-class EnvironmentReadyData(Value):
-    spec: EnvironmentSpec
+class EnvironmentReadyData(OfRun):
     infrastructure: Infrastructure
     secrets: Secrets
     pipeline: Pipeline
@@ -247,8 +260,7 @@ class EnvironmentReady(Event):
     data: EnvironmentReadyData
 
 
-class EnvironmentFailedData(Value):
-    spec: EnvironmentSpec
+class EnvironmentFailedData(OfRun):
     failure: Failure
     created: tuple[Resource, ...]
     undone: tuple[Resource, ...]
@@ -264,8 +276,7 @@ class EnvironmentFailed(Event):
     data: EnvironmentFailedData
 
 
-class EnvironmentDeletedData(Value):
-    spec: EnvironmentSpec
+class EnvironmentDeletedData(OfRun):
     removed: tuple[Resource, ...]
     left_behind: tuple[LeftBehind, ...]
     duration_seconds: float
@@ -283,7 +294,13 @@ class EnvironmentDeleted(Event):
 
 
 class Expiry(Value):
+    """When an environment's time is up, and who or what moved it."""
+
     spec: EnvironmentSpec
+    expires_at: Timestamp | None = None
+    """None: it is kept."""
+    requested_by: PersonName | None = None
+    """None: the platform itself."""
     reason: Text = ""
 
 
@@ -304,7 +321,7 @@ class EnvironmentExpired(Event):
 
 
 class EnvironmentExtended(Event):
-    """Somebody gave an environment more time, or a deployment renewed it."""
+    """Somebody gave an environment more time or keeps it, or activity renewed it."""
 
     kind = "environment_extended"
     type: Literal["slipway.EnvironmentExtended.v1"] = "slipway.EnvironmentExtended.v1"
@@ -345,6 +362,7 @@ AnyEvent = Annotated[
     | RunCancelRequested
     | RunRetryRequested
     | AccessRequested
+    | AccessRevocationRequested
     | InfraReady
     | InfraFailed
     | InfraDestroyed
@@ -371,6 +389,8 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = get_args(get_args(AnyEvent)[0])
 BY_KIND: Final[dict[str, type[Event]]] = {event.kind: event for event in EVENT_TYPES}
 RUN_REQUESTS: Final = (EnvironmentRequested, EnvironmentUpdateRequested, EnvironmentDeletionRequested)
 """The events that begin a run."""
+RUN_CANCELS: Final = (RunCancelRequested,)
+"""The events that call a run off. Their run id is that of the run."""
 
 
 def parse(body: bytes) -> AnyEvent:

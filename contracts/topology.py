@@ -16,6 +16,7 @@ from contracts.envelope import Event, ServiceName
 from contracts.events import (
     AccessGranted,
     AccessRequested,
+    AccessRevocationRequested,
     AccessRevoked,
     DriftDetected,
     EnvironmentDeleted,
@@ -54,6 +55,7 @@ SAYS: Final[dict[ServiceName, tuple[type[Event], ...]]] = {
         RunCancelRequested,
         RunRetryRequested,
         AccessRequested,
+        AccessRevocationRequested,
         EnvironmentExtended,
     ),
     "provisioner": (InfraReady, InfraFailed, InfraDestroyed, DriftDetected),

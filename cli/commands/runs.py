@@ -43,14 +43,15 @@ def logs(
     if follow and run["state"] not in {"succeeded", "failed"}:
         finish(here, run, usual_seconds(here.gateway, run["golden_path"]))
         return
+    events = here.gateway.stream(run["id"], idle_seconds=_CAUGHT_UP_SECONDS)
+    if here.output.for_programs:
+        here.output.document([{"id": event.id, "event": event.event, **event.data} for event in events])
+        return
     progress = Progress(run["environment"], {})
-    for event in here.gateway.stream(run["id"], idle_seconds=_CAUGHT_UP_SECONDS):
-        if here.output.for_programs:
-            here.output.document({"id": event.id, "event": event.event, **event.data})
-        else:
-            for line in progress.apply(event):
-                here.output.result.print(Text(line))
-    if progress.verdict and not here.output.for_programs:
+    for event in events:
+        for line in progress.apply(event):
+            here.output.result.print(Text(line))
+    if progress.verdict:
         here.output.result.print(Text(f"{run['environment']}: {progress.verdict['state']}"))
 
 

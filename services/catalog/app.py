@@ -36,17 +36,13 @@ def build(chassis: ChassisSettings, database_settings: DatabaseSettings, setting
     async def prepare() -> None:
         await database.open()
         await database.migrate(files("services.catalog.adapters") / "schema")
+        service.checks["decisions"] = handlers.check  # it needs the tables
         await answer_all(service.bus, "catalog", answers(PostgresViews(database), folder))
 
     async def sweep() -> None:
         await handlers.sweep_for_ever(settings.sweep_seconds, folder.lag)
 
-    service.checks |= {
-        "database": database.check,
-        "durable": watchdog.check,
-        "fold": folder.check,
-        "decisions": handlers.check,
-    }
+    service.checks |= {"database": database.check, "durable": watchdog.check, "fold": folder.check}
     service.prepare(prepare)
     service.alongside("fold", folder.run)
     service.alongside("sweep", sweep)

@@ -29,7 +29,7 @@ class AlreadyRecordedError(Exception):
     """A batch has an event whose id the store has from before; nothing was stored."""
 
 
-Outlook = Literal["go on", "already said", "run is over"]
+Outlook = Literal["go on", "already said", "run is over", "called off"]
 
 
 @dataclass(frozen=True, slots=True)

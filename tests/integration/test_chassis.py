@@ -18,12 +18,16 @@ from chassis.watchdog import Watchdog
 from contracts import subjects
 from contracts.envelope import ServiceName, Value
 from contracts.events import (
+    AccessChange,
+    AccessRequested,
     Asked,
     EnvironmentRequested,
     InfraDestroyed,
     InfraFailed,
     InfraReady,
     InfraReadyData,
+    RunCancelRequested,
+    RunCommand,
     SecretsRevoked,
     StepFailed,
     Undone,
@@ -378,3 +382,59 @@ async def test_a_restart_of_the_bus_loses_nothing(worker: Worker, gateway: Bus, 
 
 def connect_admin(nats: RunningNats) -> Bus:
     return Bus(nats.url, name="deploy", nkey_file=nats.nkey_file("deploy"), inbox_prefix=inbox_prefix("deploy"))
+
+
+async def test_a_run_that_is_called_off_before_the_effect_turns_back_without_it(worker: Worker, gateway: Bus) -> None:
+    event = samples.requested(KEY, name())
+    await store(gateway, event)
+    await cancel(gateway, event)
+    await worker.start()
+    failed = await said(gateway, event.subject, "infra_failed")
+    data = failed["data"]
+    assert isinstance(data, dict)
+    assert data["failure"]["code"] == "called_off"
+    await said(gateway, event.subject, "infra_destroyed")
+    assert event.subject not in worker.done
+
+
+async def test_a_run_that_is_called_off_during_the_effect_never_says_that_it_succeeded(
+    worker: Worker, gateway: Bus
+) -> None:
+    event = samples.requested(KEY, name())
+    worker.hold[event.subject] = asyncio.Event()
+    await worker.start()
+    await store(gateway, event)
+    await until(lambda: len(worker.consumer._tasks) == 1)
+    await cancel(gateway, event)
+    worker.hold[event.subject].set()
+    await said(gateway, event.subject, "infra_failed")
+    await said(gateway, event.subject, "infra_destroyed")
+    assert await last(gateway, event.subject, "infra_ready") is None
+    assert worker.done == worker.undone == [event.subject]
+
+
+async def test_what_happens_beside_a_run_does_not_hold_up_its_outcome(worker: Worker, gateway: Bus) -> None:
+    event = samples.requested(KEY, name())
+    worker.hold[event.subject] = asyncio.Event()
+    await worker.start()
+    await store(gateway, event)
+    await until(lambda: len(worker.consumer._tasks) == 1)
+    publisher = Publisher(gateway, "gateway", KEY, SystemClock())
+    change = AccessChange(requested_by="ada", role="viewer", person="bob")
+    await publisher.tell(
+        AccessRequested, change, environment=event.subject, cause=uuid4(), incarnation=event.incarnation
+    )
+    worker.hold[event.subject].set()
+    await said(gateway, event.subject, "infra_ready")
+
+
+async def cancel(bus: Bus, event: EnvironmentRequested) -> None:
+    publisher = Publisher(bus, "gateway", KEY, SystemClock())
+    await publisher.tell(
+        RunCancelRequested,
+        RunCommand(requested_by="ada"),
+        environment=event.subject,
+        cause=uuid4(),
+        incarnation=event.incarnation,
+        run_id=event.run_id,
+    )

@@ -1,33 +1,25 @@
 """The gateway as a process of its own, between real clients, a real bus, a real Postgres and the real catalog."""
 
-import asyncio
-import base64
 import json
-import os
-import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
 
-from chassis import dead_letters
 from chassis.bus import Bus
 from chassis.identity import EventKey
 from contracts import subjects
 from contracts.envelope import Event
 from contracts.events import EnvironmentRequested, parse
-from contracts.step_log import StepLine
 from contracts.topology import inbox_prefix
 from deploy.embedded.home import write_file
 from deploy.embedded.ports import free_port
 from deploy.embedded.testing import RunningNats, RunningPostgres, start_nats, start_postgres
-from tests import samples
 from tests.stand_ins import Child, start_module
-from tests.stories import Story
 from tests.waiting import until
 
 KEY = EventKey(b"g" * 32)

@@ -8,7 +8,7 @@ from chassis import dead_letters
 from chassis.bus import Bus
 from chassis.looking import look
 from contracts import subjects
-from contracts.events import BY_KIND, RUN_REQUESTS, parse
+from contracts.events import BY_KIND, parse
 from services.catalog.domain.records import EXPLANATIONS, Decision, Message
 from services.catalog.ports import Outlook, Rejected
 
@@ -28,7 +28,7 @@ class BusLog:
         SAID.labels(decision.kind).inc()
 
     async def outlook(self, decision: Decision, cause: Message) -> Outlook:
-        return await look(self._bus, parse(cause.body), cause.sequence, (BY_KIND[decision.kind],), RUN_REQUESTS)
+        return (await look(self._bus, parse(cause.body), cause.sequence, (BY_KIND[decision.kind],))).view
 
     async def lay_aside(self, rejected: Rejected) -> None:
         message = rejected.message

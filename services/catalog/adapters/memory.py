@@ -189,9 +189,11 @@ class MemoryEventStore:
             if run.golden_path == query.golden_path and total_seconds(run) is not None
             if run.ended_at is not None and run.ended_at > since
         ]
+        if not good:
+            return Durations(items=())
         items = [_duration(step, [step_seconds(run, step) for run in good]) for step in STEPS]
         items.append(_duration("total", [total_seconds(run) for run in good]))
-        return Durations(items=tuple(items) if good else ())
+        return Durations(items=tuple(items))
 
     @property
     def _now(self) -> float:

@@ -1,0 +1,29 @@
+# What an environment of this golden path consists of. The modules are those of the machine or cloud that the
+# platform runs on; the provisioner takes a snapshot of this directory and of the modules into the environments
+# repository and points `source` at the snapshot.
+
+module "namespace" {
+  source = "../../../deploy/terraform/local/namespace"
+
+  name        = var.name
+  incarnation = var.incarnation
+  labels = {
+    owner      = var.owner
+    team       = var.team
+    kind       = var.kind
+    repository = var.repository
+    branch     = var.branch
+    instances  = tostring(var.instances)
+    memory_mib = tostring(var.memory_mib)
+  }
+}
+
+module "database" {
+  source = "../../../deploy/terraform/local/database"
+
+  name        = var.name
+  incarnation = var.incarnation
+  host        = var.platform.database_host
+  port        = var.platform.database_port
+  database    = var.platform.database_name
+}
