@@ -61,8 +61,9 @@ async def _undecoded(message: NatsMessage) -> NatsMessage:
 
 
 def _survive_any_subject(client: Client) -> None:
-    """Read subjects that are not UTF-8 as well (their odd bytes become surrogates). The server lets them through, and
-    nats-py's reading ends for good at the first one, with no more than a log line."""
+    """Read subjects and headers that are not UTF-8 as well: their odd bytes become surrogates (PEP 383). The server
+    lets them through; nats-py ends its reading for good at the first such subject, with no more than a log line, and
+    replaces what it cannot read in a header, where a direct get has the subject."""
 
     def build(sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None) -> Msg:
         return client.msg_class(
@@ -74,7 +75,16 @@ def _survive_any_subject(client: Client) -> None:
             _sid=sid,
         )
 
-    client._build_message = build  # type: ignore[method-assign]  # noqa: SLF001 - it has no other seam
+    def headers(raw: bytes) -> dict[str, str]:
+        lines = (line.partition(b":") for line in raw.split(b"\r\n") if b":" in line)
+        return {
+            name.strip().decode(errors="surrogateescape"): value.strip().decode(errors="surrogateescape")
+            for name, _, value in lines
+        }
+
+    # It has no other seam.
+    client._build_message = build  # type: ignore[method-assign]  # noqa: SLF001
+    client._parse_header_lines = headers  # type: ignore[method-assign]  # noqa: SLF001
 
 
 class Bus:

@@ -26,9 +26,11 @@ REFUSED_HEADER = "Slipway-Refused"
 
 
 async def ask(bus: Bus, question: Query[A], answer: type[A], *, timeout_seconds: float = 5.0) -> A:
-    """The catalog's answer. Raises `TransientError` where it is away and `PermanentError` where it refuses."""
+    """The answer. Raises `TransientError` where whoever answers is away and `PermanentError` where it refuses."""
     reply = await bus.ask(
-        subjects.query(question.name), question.model_dump_json().encode(), timeout_seconds=timeout_seconds
+        subjects.query(question.name, question.service),
+        question.model_dump_json().encode(),
+        timeout_seconds=timeout_seconds,
     )
     if reply.headers and REFUSED_HEADER in reply.headers:
         refused = Refused.model_validate_json(reply.data)
@@ -43,7 +45,9 @@ async def answer_all(
 ) -> None:
     """Answer each kind of question from now on, sharing the work with other replicas."""
     for kind, handler in answers.items():
-        await bus.listen(subjects.query(kind.name), _answering(bus, kind, handler, service), queue=service)
+        await bus.listen(
+            subjects.query(kind.name, kind.service), _answering(bus, kind, handler, service), queue=service
+        )
 
 
 def _answering(
@@ -58,7 +62,7 @@ def _answering(
                 await _refuse(bus, message, "permanent", f"not a question of this kind: {error.error_count()} errors")
             except Exception as error:  # noqa: BLE001 - the asker must get an answer, whatever went wrong here
                 _log.warning("could not answer", question=kind.name, error_type=type(error).__name__, exc_info=True)
-                await _refuse(bus, message, "transient", "the catalog cannot answer at the moment")
+                await _refuse(bus, message, "transient", "this cannot be answered at the moment")
             else:
                 await message.respond(found.model_dump_json().encode())
 

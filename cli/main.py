@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - how the framework calls it
+def _print_version(wanted: bool) -> None:
     if wanted:
         sys.stdout.write(f"slipway {version('slipway')}\n")
         raise typer.Exit
@@ -35,7 +35,7 @@ def root(
     url: Annotated[str | None, typer.Option(envvar="SLIPWAY_URL", help="The gateway.")] = None,
     token: Annotated[str | None, typer.Option(envvar="SLIPWAY_TOKEN", help="An API token.")] = None,
     token_file: Annotated[Path | None, typer.Option(envvar="SLIPWAY_TOKEN_FILE", help="A file with one.")] = None,
-    show_version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:

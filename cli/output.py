@@ -100,7 +100,7 @@ def moment(text: str | None) -> datetime | None:
 
 
 def ago(text: str | None, now: datetime | None = None) -> str:
-    """How long before (or after) now, in one unit: `3 min ago`, `in 7 d`. What is to come is rounded, what was is cut."""
+    """How long before (or after) now, in one unit: `3 min ago`, `in 7 d`. A future that just began is whole."""
     at = moment(text)
     if at is None:
         return ""
@@ -108,8 +108,7 @@ def ago(text: str | None, now: datetime | None = None) -> str:
     size = abs(seconds)
     for limit, unit, name in ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d")):
         if size < limit:
-            amount = f"{int(size // unit)} {name}"
-            return f"{amount} ago" if seconds >= 0 else f"in {amount}"
+            return f"{int(size // unit)} {name} ago" if seconds >= 0 else f"in {round(size / unit)} {name}"
     return ""
 
 

@@ -1,5 +1,6 @@
 """What a finished run and an environment look like to a person."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from rich.text import Text
@@ -8,8 +9,10 @@ from cli.gateway import Json
 from cli.output import Output, ago, moment, seconds, state
 
 
-def environment_facts(output: Output, environment: Json, *, show_git: bool = False) -> None:
-    """One environment, as facts."""
+def environment_facts(
+    output: Output, environment: Json, more: Iterable[tuple[str, str | None]] = (), *, show_git: bool = False
+) -> None:
+    """One environment, as facts; `more` come last."""
     secrets, pipeline = environment.get("secrets") or {}, environment.get("pipeline") or {}
     infrastructure = environment.get("infrastructure") or {}
     database = infrastructure.get("database") or {}
@@ -47,6 +50,7 @@ def environment_facts(output: Output, environment: Json, *, show_git: bool = Fal
             ("expires", ago(environment.get("expires_at"))),
             ("commit", infrastructure.get("commit") if show_git else None),
             ("run page", links.get("page")),
+            *more,
         ]
     )
     failure(output, environment)

@@ -1,4 +1,4 @@
-"""Questions to the catalog and its answers (request/reply on the bus, JSON both ways), and the views they speak of.
+"""Questions to services and their answers (request/reply on the bus, JSON both ways), and the views they speak of.
 
 A view is what a pure left fold over an environment's events gives. Times are the events' own.
 """
@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from contracts.envelope import Timestamp, Value
-from contracts.names import EnvironmentName, GoldenPathName, TeamName
+from contracts.names import EnvironmentName, GoldenPathName, PersonName, TeamName
 from contracts.values import (
     EnvironmentSpec,
     Failure,
@@ -44,6 +44,9 @@ class RunView(Value):
     kind: Literal["create", "update", "delete"]
     state: RunState
     requested_by: str
+    cause: str = "person"
+    """Why it was begun: person, expiry, drift, upgrade, git or retry."""
+    called_off_by: str | None = None
     team: TeamName
     golden_path: GoldenPathName
     requested_at: Timestamp
@@ -58,6 +61,14 @@ class RunView(Value):
     last_event_at: Timestamp
     last_sequence: int
     """Stream sequence of the run's last event."""
+
+
+class Grant(Value):
+    """A role that a person or a team has in one environment."""
+
+    role: Literal["viewer", "developer", "admin"]
+    person: PersonName | None = None
+    team: TeamName | None = None
 
 
 class EnvironmentView(Value):
@@ -76,6 +87,17 @@ class EnvironmentView(Value):
     pipeline: Pipeline | None = None
     failure: Failure | None = None
     left_behind: tuple[LeftBehind, ...] = ()
+    expires_at: Timestamp | None = None
+    """When its time is up; None where it has no end."""
+    kept_because: str | None = None
+    """Why it has no end although its kind has one."""
+    last_activity_at: Timestamp | None = None
+    """The last thing a person or a deployment did to it."""
+    access: tuple[Grant, ...] = ()
+    """Grants beyond the owner's team."""
+    drift: tuple[Resource, ...] = ()
+    """What was found to differ from the environment's commit and is not repaired yet."""
+    drift_detected_at: Timestamp | None = None
     run_id: UUID
     """The latest run."""
     version: int
@@ -109,6 +131,8 @@ class Query(Value, Generic[Answer]):
     """A question; `name` is the last token of its subject."""
 
     name: ClassVar[str]
+    service: ClassVar[str] = "catalog"
+    """Who answers."""
     min_sequence: int = 0
     """Answer only when the catalog has folded this sequence (read your writes); waits two seconds at most."""
 

@@ -68,9 +68,19 @@ def replay(service: str, original: str) -> str:
     return f"replay.{service}.{original}"
 
 
-def query(name: str) -> str:
-    """A question to the catalog (request/reply)."""
-    return f"query.catalog.{name}"
+def query(name: str, service: str = "catalog") -> str:
+    """A question to a service (request/reply)."""
+    return f"query.{service}.{name}"
+
+
+def timer_set(environment: str, kind: str) -> str:
+    """Where a message schedule is set; a later one on the same subject replaces it."""
+    return f"timer.set.{environment}.{kind}"
+
+
+def timer_fired(environment: str, kind: str) -> str:
+    """Where it fires."""
+    return f"timer.fired.{environment}.{kind}"
 
 
 def request(name: str) -> str:

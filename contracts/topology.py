@@ -152,6 +152,7 @@ def _consumers() -> tuple[ConsumerSpec, ...]:
             max_ack_pending=20_000,
         )
     )
+    found.append(ConsumerSpec("catalog", subjects.TIMERS, "catalog", (subjects.timer_fired("*", "*"),)))
     return tuple(found)
 
 
@@ -194,12 +195,14 @@ def permissions(user: User) -> Permissions:
         publish += [
             f"$JS.API.DIRECT.GET.{subjects.ENVIRONMENTS}",
             f"$JS.API.STREAM.INFO.{subjects.ENVIRONMENTS}",
-            "timer.set.>",
+            subjects.timer_set("*", "*"),
+            subjects.query("*", "provisioner"),
         ]
         return Permissions(tuple(publish), (*inbox, subjects.query("*")), allow_responses=True)
     if user == "gateway":
         publish += [
             subjects.query("*"),
+            subjects.query("*", "provisioner"),
             "replay.>",
             "signal.*.*",
             f"$JS.API.DIRECT.GET.{subjects.ENVIRONMENTS}",
@@ -209,4 +212,6 @@ def permissions(user: User) -> Permissions:
         ]
         hears = (*inbox, subjects.request("*"), subjects.ALL_ENVIRONMENT_EVENTS, "step_log.*.*")
         return Permissions(tuple(publish), hears, allow_responses=True)
+    if user == "provisioner":
+        return Permissions(tuple(publish), (*inbox, subjects.query("*", "provisioner")), allow_responses=True)
     return Permissions(tuple(publish), inbox)

@@ -70,9 +70,9 @@ def finish(here: Session, run: Json, usual: dict[str, float]) -> None:
         _deleted(here, run, verdict)
     else:
         here.output.result.print()
-        environment_facts(here.output, environment)
-        _trace_fact(here, run["id"])
-        here.output.facts([("took", seconds(verdict.get("duration_seconds")))])
+        ended = here.gateway.get(f"/api/v1/runs/{run['id']}")
+        more = (("trace", ended.get("links", {}).get("trace")), ("took", seconds(verdict.get("duration_seconds"))))
+        environment_facts(here.output, environment, more)
         next_commands(here.output, environment)
     if not succeeded:
         raise typer.Exit(Exit.FAILED)
@@ -82,11 +82,6 @@ def _deleted(here: Session, run: Json, verdict: Json) -> None:
     failure(here.output, verdict)
     took = seconds(verdict.get("duration_seconds"))
     here.output.result.print(Text(f"○ {run['environment']} is deleted ({took}); its name is free again."))
-
-
-def _trace_fact(here: Session, run_id: str) -> None:
-    run = here.gateway.get(f"/api/v1/runs/{run_id}")
-    here.output.facts([("trace", run.get("links", {}).get("trace"))])
 
 
 def _accepted(here: Session, accepted: Json) -> None:

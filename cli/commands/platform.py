@@ -6,12 +6,13 @@ import sys
 import typer
 
 from cli.platforms import HOME_VARIABLE, home
+from cli.session import session
 
 
-def _embedded(command: str) -> None:
+def _embedded(*arguments: str) -> None:
     """Hand this process over to the embedded platform, which may not be installed with a client alone."""
     os.environ.setdefault(HOME_VARIABLE, str(home()))
-    os.execv(sys.executable, [sys.executable, "-m", "deploy.embedded", command])  # noqa: S606 - ourselves, no shell
+    os.execv(sys.executable, [sys.executable, "-m", "deploy.embedded", *arguments])  # noqa: S606 - ourselves, no shell
 
 
 def up() -> None:
@@ -24,9 +25,9 @@ def down() -> None:
     _embedded("down")
 
 
-def status() -> None:
+def status(context: typer.Context) -> None:
     """Show its processes."""
-    _embedded("status")
+    _embedded("status", "--output", session(context).output.form)
 
 
 def demo() -> None:
@@ -34,9 +35,9 @@ def demo() -> None:
     _embedded("demo")
 
 
-def doctor() -> None:
+def doctor(context: typer.Context) -> None:
     """Say what is wrong, and how to mend it."""
-    _embedded("doctor")
+    _embedded("doctor", "--output", session(context).output.form)
 
 
 def register(app: typer.Typer) -> None:

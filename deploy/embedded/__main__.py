@@ -51,13 +51,13 @@ def _run(options: argparse.Namespace) -> int:
         case "restart":
             commands.restart(options.process)
         case "status":
-            return 0 if status.show(Platform.as_recorded()) else 1
+            return 0 if status.show(Platform.as_recorded(), options.output) else 1
         case "logs":
             logs.show(Home.from_environment(), options.process, count=options.lines, follow=options.follow)
         case "reset":
             commands.reset(confirmed=options.yes or bool(os.environ.get("SLIPWAY_YES")))
         case "doctor":
-            return 0 if doctor.show(Platform.as_recorded()) else 1
+            return 0 if doctor.show(Platform.as_recorded(), options.output) else 1
         case "demo":
             return commands.demo()
     return 0
@@ -75,14 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     commands_.add_parser("down", help="stop it; its data stays")
     restart = commands_.add_parser("restart", help="stop and start single processes")
     restart.add_argument("process", nargs="+")
-    commands_.add_parser("status", help="what runs, how long, how much memory, whether it answers")
+    look = commands_.add_parser("status", help="what runs, how long, how much memory, whether it answers")
     log = commands_.add_parser("logs", help="the end of the logs")
     log.add_argument("process", nargs="*")
     log.add_argument("-f", "--follow", action="store_true", help="go on printing what is added")
     log.add_argument("-n", "--lines", type=int, default=20, help="how many lines of each (20)")
     reset = commands_.add_parser("reset", help="stop it and delete everything it has")
     reset.add_argument("-y", "--yes", action="store_true", help="do not ask (SLIPWAY_YES)")
-    commands_.add_parser("doctor", help="what is wrong with this machine or this platform, and how to mend it")
+    examine = commands_.add_parser("doctor", help="what is wrong with this machine or platform, and how to mend it")
+    for parser_ in (look, examine):
+        parser_.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     commands_.add_parser("demo", help="start it and make the environment demo-api")
     return parser
 

@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psycopg
@@ -22,7 +22,7 @@ from deploy.embedded.errors import PlatformError
 from deploy.embedded.platform import Platform
 from deploy.embedded.ports import BASE_VARIABLE, holder, is_free, suggested_base
 from deploy.embedded.processes import Launch, binary, package_directory
-from deploy.embedded.progress import console
+from deploy.embedded.progress import console, document
 
 _MINIMUM_PYTHON = (3, 11)
 _MINIMUM_GLIBC = (2, 35)
@@ -39,8 +39,12 @@ class Finding:
     remedy: str = ""
 
 
-def show(platform: Platform) -> bool:
-    """Print every finding; answers whether all is well."""
+def show(platform: Platform, form: str = "table") -> bool:
+    """Print every finding, as a table, json or yaml; answers whether all is well."""
+    if form != "table":
+        findings = list(examine(platform))
+        document([{"well": not finding.remedy, **asdict(finding)} for finding in findings], form)
+        return not any(finding.remedy for finding in findings)
     output = console()
     well = True
     for finding in examine(platform):

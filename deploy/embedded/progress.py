@@ -1,10 +1,11 @@
-"""What the person sees while the platform starts: a live table on a terminal, plain lines anywhere else.
+"""What the person sees, foremost while the platform starts: a live table on a terminal, plain lines anywhere else.
 
 Plain lines are also what NO_COLOR, TERM=dumb and a pipe get, so a log of `make up` reads well.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+import yaml
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -36,6 +38,14 @@ def console() -> Console:
     interactive = is_interactive()
     # A pipe has no width: 80 columns would cut addresses short.
     return Console(highlight=False, no_color=not interactive, soft_wrap=True, width=None if interactive else 160)
+
+
+def document(value: object, form: str) -> None:
+    """Print `value` for a program: `form` is json or yaml."""
+    if form == "yaml":
+        sys.stdout.write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    else:
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 class Progress(Protocol):

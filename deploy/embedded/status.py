@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 from rich.table import Table
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from deploy.embedded.parts import Part
 from deploy.embedded.platform import Platform
-from deploy.embedded.progress import console
+from deploy.embedded.progress import console, document
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,30 @@ def _share_bytes(process: psutil.Process) -> int:
         return 0
 
 
-def show(platform: Platform) -> bool:
-    """Print the table; answers whether everything is ready."""
+def show(platform: Platform, form: str = "table") -> bool:
+    """Print a table, json or yaml; answers whether everything is ready."""
     found = rows(platform)
+    if form == "table":
+        _print_table(platform, found)
+    else:
+        document([_fields(row) for row in found], form)
+    return not not_ready(found)
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    return {
+        "process": row.part.name,
+        "state": row.state,
+        "ready": row.is_ready,
+        "pid": row.pid,
+        "uptime_seconds": round(row.uptime_seconds, 1),
+        "memory_bytes": row.memory_bytes,
+        "ports": dict(row.part.ports),
+        "address": row.part.address,
+    }
+
+
+def _print_table(platform: Platform, found: Sequence[Row]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("process", "state", "ready"):
         table.add_column(heading)
@@ -93,9 +115,8 @@ def show(platform: Platform) -> bool:
     output.print(table)
     supervisor = platform.supervisor.pid
     total = sum(row.memory_bytes for row in found) + (_supervisor_bytes(supervisor) if supervisor else 0)
-    ready = sum(row.is_ready for row in found)
+    ready = len(found) - len(not_ready(found))
     output.print(f"\n{ready} of {len(found)} ready, {total / 1e6:.0f} MB in all, home {platform.home.root}")
-    return ready == len(found)
 
 
 def _supervisor_bytes(pid: int) -> int:

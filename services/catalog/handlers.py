@@ -143,7 +143,7 @@ class Handlers:
         """Say every decision whose event is not in the event store, and lay aside what was not yet."""
         for decision, cause in await self.store.unsaid(grace_seconds):
             outlook = await self.log.outlook(decision, cause)
-            if outlook == "go on":
+            if outlook in {"go on", "called off"}:
                 await self._say(decision)
             elif outlook == "run is over":
                 _log.info("a decision has become moot", kind=decision.kind, run_id=str(decision.run_id))

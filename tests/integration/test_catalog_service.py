@@ -436,11 +436,11 @@ async def test_the_database_and_the_bus_may_go_away(platform: Platform, log: Log
     platform.postgres.part.kill()
     await log.tell(*story.events[:2])
     await until(lambda: "database" in (replica.failed_checks() or {}), what="a red check")
-    await asyncio.to_thread(platform.postgres.part.start)
+    platform.postgres.part.start()  # here: it dies with the thread that starts it
     await until(replica.is_ready, what="readiness after the database came back")
 
     platform.nats.part.kill()
-    await asyncio.to_thread(platform.nats.part.start)
+    platform.nats.part.start()
     await until(replica.is_ready, what="readiness after the bus came back")
     last = await log.tell(*story.events[2:])
     assert (await log.environment(name, min_sequence=last)).pipeline is not None
@@ -455,7 +455,7 @@ async def test_it_ends_cleanly_while_it_waits_for_the_database(platform: Platfor
         replica.child.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(replica.child.process.wait, 10) == 0
     finally:
-        await asyncio.to_thread(platform.postgres.part.start)
+        platform.postgres.part.start()  # here: it dies with the thread that starts it
 
 
 async def test_nothing_is_folded_over_a_lost_log_until_it_is_restored(platform: Platform, log: Log) -> None:
@@ -468,7 +468,7 @@ async def test_nothing_is_folded_over_a_lost_log_until_it_is_restored(platform: 
 
     platform.nats.part.kill()
     shutil.rmtree(platform.nats.store)
-    await asyncio.to_thread(platform.nats.part.start)
+    platform.nats.part.start()
     await asyncio.to_thread(platform.nats.provision_streams)
     await until(lambda: "restore" in (replica.failed_checks() or {}).get("fold", ""), what="a red check")
     assert (await log.environment(story.request.subject)).name == story.request.subject

@@ -69,6 +69,7 @@ async def test_a_name_whose_creation_failed_can_be_used_again(platform: Driver, 
     first = await platform.verdict(await platform.create(name))
     assert isinstance(first, EnvironmentFailed)
     platform.world.mend(name)
+    await platform.settled(f"/environments/{name}", "failed")
     second = await platform.verdict(await platform.create(name))
     assert isinstance(second, EnvironmentReady)
     assert second.incarnation != first.incarnation

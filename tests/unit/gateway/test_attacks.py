@@ -68,9 +68,9 @@ class Stage:
         if "escaped" in row:
             return str(row["escaped"]).encode().decode("unicode_escape").encode("latin-1")
         if "repeat" in row:
-            return (row["repeat"][0] * row["repeat"][1]).encode()
+            return str(row["repeat"][0] * row["repeat"][1]).encode()
         if "gzip" in row:
-            return gzip.compress((row["gzip"][0] * row["gzip"][1]).encode())
+            return gzip.compress(str(row["gzip"][0] * row["gzip"][1]).encode())
         return None
 
 

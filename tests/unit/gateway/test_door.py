@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,11 +15,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from chassis.failures import TransientError
+from contracts.golden_path import GoldenPath
+from services.gateway.adapters.memory import MemoryGoldenPaths, MemoryTokens
 from services.gateway.api import limits
 from services.gateway.api.application import ENDPOINTS
 from services.gateway.api.cursors import Cursors
 from services.gateway.api.routing import refuse_undeclared
 from services.gateway.domain.refusals import InvalidError, MalformedError, RateLimitedError
+from services.gateway.domain.tokens import ApiToken
 from tests.unit.gateway.rig import Rig
 
 CREATE = {"name": "demo-api", "golden_path": "nodejs-api"}
@@ -154,13 +158,12 @@ async def test_guesses_are_slowed_down_and_a_valid_token_is_not() -> None:
 
 
 async def test_a_fault_of_ours_is_a_problem_without_any_of_our_insides() -> None:
-    rig = Rig()
-    rig.golden_paths.paths = None  # type: ignore[assignment] - something that nobody thought of
+    rig = Rig(golden_paths=_Unforeseen())
     async with rig.client(await rig.token()) as client:
         answer = await client.get("/api/v1/golden-paths")
     assert answer.status_code == 500
     assert answer.json()["type"] == "urn:slipway:problem:internal"
-    assert "NoneType" not in answer.text
+    assert "inside" not in answer.text
 
 
 async def test_a_part_that_is_away_is_503_with_the_time_to_come_back() -> None:
@@ -178,15 +181,23 @@ async def test_a_part_that_is_away_is_503_with_the_time_to_come_back() -> None:
         assert again.status_code == 202
 
 
+class _Unforeseen(MemoryGoldenPaths):
+    """Does what nobody thought of."""
+
+    async def all(self) -> list[GoldenPath]:
+        raise KeyError("an inside of ours")
+
+
+class _Away(MemoryTokens):
+    """Fails as the real one does when its database is away."""
+
+    async def find(self, token_id: str) -> ApiToken | None:
+        raise TransientError(f"nobody answers about {token_id}")
+
+
 async def test_a_token_store_that_is_away_is_not_a_wrong_token() -> None:
-    rig = Rig()
-    token = await rig.token()
-
-    async def away(_: str) -> None:
-        raise TransientError("the database does not answer")
-
-    rig.token_store.find = away  # type: ignore[method-assign,assignment] - the twin fails as the real one would
-    async with rig.client(token) as client:
+    rig = Rig(token_store=_Away())
+    async with rig.client(await rig.token()) as client:
         assert (await client.get("/api/v1/me")).status_code == 503
 
 
@@ -254,7 +265,7 @@ async def test_a_request_that_is_published_again_stays_in_its_trace(spans: InMem
     async with rig.client(await rig.token()) as client:
         answer = await client.post("/api/v1/environments", json=CREATE)
     rig.log.events_said.clear()
-    rig.keeping.asking.clock.at = rig.clock.at.replace(hour=20)  # type: ignore[attr-defined] - the rig's clock
+    rig.clock.at += timedelta(hours=1)
     await rig.keeping.look()
     [event] = rig.log.events_said
     assert event.traceparent is not None
