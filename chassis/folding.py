@@ -48,7 +48,9 @@ LAG: Final = Gauge("slipway_fold_lag_seconds", "Age of the oldest message that i
 
 _FOLD_BYTES: Final = 8 << 20
 _RETRY_SECONDS: Final = 0.5
-_POLL_SECONDS: Final = 0.05
+_GRACE_SECONDS: Final = 0.002
+"""How long another replica is given to fold what it has."""
+_POLL_SECONDS: Final = (0.005, 0.01, 0.02, 0.05)
 
 
 class Projection(Protocol):
@@ -130,12 +132,15 @@ class Folder:
     async def wait_for(self, sequence: int, timeout_seconds: float = 2.0) -> None:
         """Return when `sequence` is folded. Raises `TransientError` where that takes longer than it may."""
         deadline = time.monotonic() + timeout_seconds
+        polls = iter(_POLL_SECONDS)
+        poll_seconds = 0.0
         while self._position < sequence:
             if time.monotonic() >= deadline:
                 raise TransientError(f"message {sequence} is not folded yet; the last one is {self._position}")
             reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._reached[reached] = sequence
-            done, _ = await asyncio.wait({reached}, timeout=_POLL_SECONDS)
+            poll_seconds = next(polls, poll_seconds)
+            done, _ = await asyncio.wait({reached}, timeout=poll_seconds)
             self._reached.pop(reached, None)
             if not done:  # another replica may have folded it
                 self._reach(await self._projection.position(fresh=True))
@@ -187,11 +192,16 @@ class Folder:
             await self._catch_up()
         while self._waiting and not self._fault and not self._stopping:
             position = await self._projection.position()
-            run = self._run_after(position)
+            run: Sequence[LogMessage] = self._run_after(position)
             if not run and max(self._waiting) > position:
                 # A hole. Another replica has folded what is between, is about to, or died with it.
-                position = await self._projection.position(fresh=True)
-                run = self._run_after(position) or await self._read_up_to(position)
+                for pause_seconds in (0.0, _GRACE_SECONDS):
+                    await asyncio.sleep(pause_seconds)
+                    position = await self._projection.position(fresh=True)
+                    if run := self._run_after(position):
+                        break
+                else:
+                    run = await self._read_up_to_what_waits(position)
             if run:
                 await self._fold(position, run)
             else:
@@ -231,15 +241,16 @@ class Folder:
             size += len(found[0].body)
         return run
 
-    async def _read_up_to(self, position: int) -> list[LogMessage]:
-        """The messages between `position` and the first that has arrived after it, from the log."""
-        first = min((sequence for sequence in self._waiting if sequence > position), default=position + 1)
-        if first == position + 1:
-            return []
-        missing = await self._read(position + 1, min(self._batch, first - position - 1))
-        if not missing:
+    async def _read_up_to_what_waits(self, position: int) -> Sequence[LogMessage]:
+        """What the log has after `position`, as far as what has arrived here: where replicas take turns, every other
+        message is missing, and one read brings them all."""
+        count = max(self._waiting, default=position) - position
+        if count <= 0:
+            return ()
+        found = await self._read(position + 1, min(self._batch, count))
+        if not found:
             raise TransientError(f"the log does not show message {position + 1} yet")
-        return missing
+        return found
 
     def _reach(self, position: int) -> None:
         if position == self._position:

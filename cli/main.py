@@ -35,7 +35,7 @@ def root(
     url: Annotated[str | None, typer.Option(envvar="SLIPWAY_URL", help="The gateway.")] = None,
     token: Annotated[str | None, typer.Option(envvar="SLIPWAY_TOKEN", help="An API token.")] = None,
     token_file: Annotated[Path | None, typer.Option(envvar="SLIPWAY_TOKEN_FILE", help="A file with one.")] = None,
-    _version: Annotated[
+    show_version: Annotated[  # noqa: ARG001 - its callback has done it
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:

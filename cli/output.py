@@ -1,29 +1,30 @@
-"""What is printed where: results on standard output, progress on standard error, colour only for a terminal."""
+"""What is printed where: results on standard output, progress on standard error, colour only for a terminal.
+
+Invariant: what a program reads (`-o json`, `-o yaml`) is a document and nothing else; what a pipe reads has whole lines,
+never folded or shortened.
+"""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
-import yaml
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-STATE_STYLES = {
-    "ready": "green", "succeeded": "green", "healthy": "green", "failed": "red", "down": "red", "creating": "blue",
-    "running": "blue", "updating": "blue", "undoing": "yellow", "waiting": "yellow", "deleting": "yellow",
-    "undone": "yellow", "degraded": "yellow", "deleted": "dim", "pending": "dim", "unknown": "dim",
-}  # fmt: skip
-STATE_SIGNS = {
-    "ready": "●", "succeeded": "✓", "failed": "✗", "creating": "◐", "running": "◐", "updating": "◐", "undoing": "↩",
-    "waiting": "…", "deleting": "↩", "undone": "↩", "deleted": "○", "pending": "·",
-}  # fmt: skip
+from cli.failures import CommandError, Exit, ReaderGoneError
+from cli.wording import one_line, printable
 
+Words = str | tuple[str, str] | Text
+"""A piece of a line: text from anywhere, text with a style, or text that was made here."""
 
-_PIPE_WIDTH = 1000
+_GAP = "  "
+_SHORTEST = 12
+_ESCAPED_IN_JSON = {code: f"\\u{code:04x}" for code in range(127, 160)}
+"""JSON may hold these as they are, but some terminals take them as commands."""
 
 
 class Format(StrEnum):
@@ -34,90 +35,186 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
+class Column(NamedTuple):
+    """A column of a table. On a narrow terminal those with the highest `spare` are left out first, 0 never; one that
+    `shrinks` is shortened with an ellipsis before that."""
+
+    title: str
+    spare: int = 0
+    shrinks: bool = False
+
+
+class _Stream(Console):
+    """A Rich console that lets a closed pipe be told from a failure."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise ReaderGoneError
+
+
 class Output:
     """The two streams of a command."""
 
     def __init__(self, form: Format = Format.TABLE) -> None:
         self.form = form
-        # What reads a pipe wants whole lines; Rich would fold them at 80 columns.
-        width = None if sys.stdout.isatty() else _PIPE_WIDTH
-        self.result = Console(width=width, soft_wrap=True, highlight=False, markup=False)
-        self.progress = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self.result = _Stream(soft_wrap=True, highlight=False, markup=False, emoji=False)
+        self.progress = _Stream(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
     @property
     def for_programs(self) -> bool:
         """Whether a program reads the result."""
         return self.form is not Format.TABLE
 
-    def document(self, value: Any) -> None:
-        """Print a value for a program, unstyled."""
-        if self.form is Format.YAML:
-            sys.stdout.write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
-        else:
-            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+    @property
+    def redraws(self) -> bool:
+        """Whether progress can be drawn over itself."""
+        return sys.stderr.isatty() and not self.progress.is_dumb_terminal
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, empty: str) -> None:
-        """Print rows under headings; `empty` says what to do where there are none."""
-        table = Table(*columns, box=None, pad_edge=False, header_style="bold", expand=False)
-        for column in table.columns:
-            column.overflow = "fold"
-        for row in rows:
-            table.add_row(*row)
-        if table.row_count:
-            self.result.print(table)
+    @property
+    def columns(self) -> int | None:
+        """The columns that a result may take; None where nobody counts them."""
+        return self.result.width if self.result.is_terminal else None
+
+    def document(self, value: Any) -> None:
+        """Print the one result of a command for a program."""
+        if self.form is Format.YAML:
+            self._write(_yaml(value))
         else:
-            self.progress.print(empty)
+            self._write(_json(value, indent=2))
+
+    def item(self, value: Any) -> None:
+        """Print one of many results as it comes: a JSON text a line, or a YAML document of a stream."""
+        self._write(f"---\n{_yaml(value)}" if self.form is Format.YAML else _json(value))
+
+    def say(self, *words: Words) -> None:
+        """Print a line of the result; a terminal folds it, not we, so that it can be copied whole."""
+        self.result.print(_joined(words))
+
+    def note(self, *words: Words) -> None:
+        """Print a line beside the result, folded between words on a terminal."""
+        for line in self._folded(_joined(words), self.progress):
+            self.progress.print(line)
+
+    def error(self, error: CommandError) -> None:
+        """Say what went wrong, where to read more, and last what to do next."""
+        if error.code is Exit.INTERRUPTED:
+            self.note(str(error))
+        else:
+            self.note(("Error: ", "bold red"), str(error))
+        for detail in error.details:
+            self.note(f"  {detail}")
+        if error.trace_id:
+            self.note((f"  trace {error.trace_id}", "dim"))
+        if error.remedy:
+            self.note(error.remedy)
 
     def facts(self, facts: Iterable[tuple[str, str | Text | None]]) -> None:
-        """Print `name  value` lines; facts without a value are left out."""
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim")
-        table.add_column(overflow="fold")
-        for name, value in facts:
-            if value:
-                table.add_row(name, value)
-        self.result.print(table)
+        """Print `name  value` lines; facts without a value are left out. Long values go on below themselves."""
+        known = [(name, _joined((value,))) for name, value in facts if value]
+        width = max((cell_len(name) for name, _ in known), default=0)
+        for name, value in known:
+            head = f"{name:<{width}}"
+            for line in self._folded(value, self.result, indent=width + len(_GAP)):
+                self.result.print(Text.assemble((head, "dim"), _GAP, line))
+                head = " " * width
 
-    def error(self, message: str, remedy: str = "", trace_id: str | None = None) -> None:
-        """Say what went wrong, what to do next, and the trace that tells more."""
-        self.progress.print(Text.assemble(("Error: ", "bold red"), message))
-        if remedy:
-            self.progress.print(Text(remedy))
-        if trace_id:
-            self.progress.print(Text(f"trace {trace_id}", style="dim"))
+    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], *, empty: str) -> None:
+        """Print rows under headings; `empty` says what to do where there are none."""
+        cells = [[_cell(cell) for cell in row] for row in rows]
+        if not cells:
+            self.note(empty)
+            return
+        cells.insert(0, [Text(column.title, style="bold") for column in columns])
+        widths = [max(row[place].cell_len for row in cells) for place in range(len(columns))]
+        shown = _fitting(columns, widths, self.columns)
+        for row in cells:
+            line = Text()
+            for place in shown:
+                cell = row[place].copy()
+                cell.truncate(widths[place], overflow="ellipsis", pad=place != shown[-1])
+                line.append(_GAP if line else "").append_text(cell)
+            self.result.print(line)
+
+    def _folded(self, text: Text, console: Console, indent: int = 0) -> Iterable[Text]:
+        """The lines of `text`, on a terminal folded between words; a word longer than a line stays whole."""
+        if not console.is_terminal:
+            return text.split(allow_blank=True)
+        width = max(console.width - indent, _SHORTEST)
+        return [part for line in text.split(allow_blank=True) for part in _fold(line, width)]
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
 
 
-def state(word: str | None) -> Text:
-    """A state as a sign and a word: never colour alone."""
-    word = word or "unknown"
-    return Text(f"{STATE_SIGNS.get(word, '?')} {word}", style=STATE_STYLES.get(word, ""))
+def drop_output() -> None:
+    """Let what is still buffered go nowhere, now that nobody reads it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
-def moment(text: str | None) -> datetime | None:
-    """The instant in an RFC 3339 text."""
-    return datetime.fromisoformat(text) if text else None
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False).translate(_ESCAPED_IN_JSON) + "\n"
 
 
-def ago(text: str | None, now: datetime | None = None) -> str:
-    """How long before (or after) now, in one unit: `3 min ago`, `in 7 d`. A future that just began is whole."""
-    at = moment(text)
-    if at is None:
-        return ""
-    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
-    size = abs(seconds)
-    for limit, unit, name in ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d")):
-        if size < limit:
-            return f"{int(size // unit)} {name} ago" if seconds >= 0 else f"in {round(size / unit)} {name}"
-    return ""
+def _yaml(value: Any) -> str:
+    import yaml  # noqa: PLC0415 - most invocations, and every completion, do without it
+
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
 
 
-def seconds(value: float | None) -> str:
-    """A duration: `0.42 s`, `12.3 s`, `4 min 10 s`."""
-    if value is None:
-        return ""
-    if value < 1:
-        return f"{value:.2f} s"
-    if value < 60:
-        return f"{value:.1f} s"
-    return f"{int(value // 60)} min {int(value % 60)} s"
+def _joined(words: Sequence[Words]) -> Text:
+    line = Text()
+    for piece in words:
+        if isinstance(piece, Text):
+            line.append_text(piece)
+        elif isinstance(piece, tuple):
+            line.append(printable(piece[0]), style=piece[1])
+        else:
+            line.append(printable(piece))
+    return line
+
+
+def _cell(value: str | Text) -> Text:
+    return value if isinstance(value, Text) else Text(one_line(value))
+
+
+def _fitting(columns: Sequence[Column], widths: list[int], available: int | None) -> list[int]:
+    """The places of the columns that are shown in `available` columns; shortens `widths` of those that shrink."""
+    if available is None:
+        return list(range(len(columns)))
+    least = [min(w, max(_SHORTEST, len(c.title))) if c.shrinks else w for c, w in zip(columns, widths, strict=True)]
+    shown: list[int] = []
+    left = available + len(_GAP)
+    for place in sorted(range(len(columns)), key=lambda place: columns[place].spare):
+        if columns[place].spare == 0 or left >= least[place] + len(_GAP):
+            shown.append(place)
+            left -= least[place] + len(_GAP)
+    for place in shown:
+        more = min(widths[place] - least[place], max(left, 0))
+        widths[place] = least[place] + more
+        left -= more
+    return sorted(shown)
+
+
+def _fold(line: Text, width: int) -> Iterable[Text]:
+    """Fold between words. Rich would cut an address that is longer than a line."""
+    if line.cell_len <= width:
+        return [line]
+    breaks: list[int] = []
+    start = end = 0
+    text = line.plain
+    indent = len(text) - len(text.lstrip())
+    for position in range(indent, len(text) + 1):
+        if position == len(text) or text[position] == " ":
+            if cell_len(text[start:position]) > width and end > start + indent:
+                breaks.append(end + 1)
+                start = end + 1
+            end = position
+    parts = line.divide(breaks)
+    for part in parts:
+        part.rstrip()
+    return parts

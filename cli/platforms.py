@@ -1,8 +1,12 @@
-"""Which platform is meant, and who asks: from flags, the environment, or the platform started in this directory."""
+"""Which platform is meant, and who asks: from flags, the environment, or the platform of this directory.
+
+Invariant: the embedded platform's own token is shown to that platform and to nobody else.
+"""
 
 import json
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +14,17 @@ from cli.failures import CommandError, Exit
 
 HOME_VARIABLE = "SLIPWAY_HOME"
 DEFAULT_HOME = ".slipway"
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+"""What can stand in a header."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where the gateway is, and the token to show it."""
+    """Where the gateway is, and the token to show it. The token is not in the `repr`; pydantic's SecretStr would make
+    every start of the command, and every completion, a third slower."""
 
     url: str
-    token: str
+    token: str = field(repr=False)
 
 
 def find_access(url: str | None, token: str | None, token_file: Path | None) -> Access:
@@ -25,33 +32,47 @@ def find_access(url: str | None, token: str | None, token_file: Path | None) -> 
 
     Raises CommandError where nothing says which platform is meant, or its token cannot be read.
     """
-    if url and token:
-        return Access(url.rstrip("/"), token)
-    platform = _description()
-    found_url = url or str(platform.get("urls", {}).get("gateway", ""))
+    platform = {} if url and (token or token_file) else description()
+    embedded_url = str(platform.get("urls", {}).get("gateway", "")).rstrip("/")
+    found_url = (url or embedded_url).rstrip("/")
     if not found_url:
         raise CommandError(
             "No platform is known here.",
-            remedy="Start one with `make up`, or name one with --url (SLIPWAY_URL) and --token (SLIPWAY_TOKEN).",
+            remedy="Start one with `slipway up`, or name one with --url (SLIPWAY_URL) and --token-file.",
             code=Exit.USAGE,
         )
-    path = token_file or (Path(platform["admin_token_file"]) if platform.get("admin_token_file") else None)
-    if token is None and path is None:
-        raise CommandError("No token is known here.", remedy="Give one with --token (SLIPWAY_TOKEN).", code=Exit.USAGE)
-    return Access(found_url.rstrip("/"), token or _read_token(path))
+    if not found_url.startswith(("http://", "https://")):
+        raise CommandError(f"{found_url} is no address of a gateway.", remedy="Write http://…", code=Exit.USAGE)
+    if token is None and token_file is None and found_url == embedded_url and platform.get("admin_token_file"):
+        token_file = Path(platform["admin_token_file"])
+    if token is None and token_file is None:
+        raise CommandError(
+            f"No token is known for {found_url}.",
+            remedy="Give one with --token-file (SLIPWAY_TOKEN_FILE) or SLIPWAY_TOKEN.",
+            code=Exit.USAGE,
+        )
+    return Access(found_url, _checked(token) if token is not None else _read_token(token_file))
+
+
+def _checked(token: str, where: str = "What was given") -> str:
+    if not _TOKEN.fullmatch(token):
+        raise CommandError(f"{where} is not a token.", remedy="A token is one word: slw_…", code=Exit.USAGE)
+    return token
 
 
 def _read_token(path: Path | None) -> str:
     if path is None:
-        raise CommandError("No token is known here.", remedy="Give one with --token.", code=Exit.USAGE)
+        raise ValueError("no token and no file of one")
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
         raise CommandError(
-            f"The token file {path} cannot be read ({error.strerror}).",
-            remedy="Only its owner may read it: run as that user, or give a token of your own with --token.",
+            f"The token file {path} cannot be read ({reason}).",
+            remedy="Only its owner may read it: run as that user, or give a token of your own with --token-file.",
             code=Exit.REFUSED,
         ) from error
+    return _checked(text.strip(), f"What the file {path} holds")
 
 
 def home() -> Path:
@@ -65,12 +86,13 @@ def home() -> Path:
     return here / DEFAULT_HOME
 
 
-def _description() -> dict[str, Any]:
+def description() -> dict[str, Any]:
+    """What the embedded platform says of itself; empty where there is none."""
     path = home() / "platform.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise CommandError(f"{path} cannot be read.", remedy="`make up` writes it anew.", code=Exit.FAILED) from error
+        raise CommandError(f"{path} cannot be read.", remedy="`slipway up` writes it anew.") from error
     return found if isinstance(found, dict) else {}

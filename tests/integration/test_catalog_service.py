@@ -5,18 +5,22 @@ import hashlib
 import json
 import shutil
 import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, ClassVar, LiteralString
 from uuid import uuid4
 
 import httpx
 import pytest
 from nats.aio.client import Client
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from chassis import questions
 from chassis.bus import Bus
@@ -85,7 +89,7 @@ class Platform:
     directory: Path
     replicas: list[Replica] = field(default_factory=list)
 
-    def start(self, **settings: object) -> Replica:
+    def start(self, *, otlp_endpoint: str = "", **settings: object) -> Replica:
         key, port = self.directory / "event-id.key", free_port()
         write_file(key, (b"s" * 32).hex())
         directory = self.directory / f"catalog-{len(self.replicas)}"
@@ -95,6 +99,7 @@ class Platform:
             "SLIPWAY_NATS_NKEY_FILE": str(self.nats.nkey_file("catalog")),
             "SLIPWAY_EVENT_KEY_FILE": str(key),
             "SLIPWAY_HEALTH_PORT": str(port),
+            "SLIPWAY_OTLP_ENDPOINT": otlp_endpoint,
             "SLIPWAY_DATABASE_URL": self.postgres.cluster.url("slipway_catalog", "slipway"),
             "SLIPWAY_DATABASE_PASSWORD_FILE": str(self.postgres.password_file("slipway_catalog")),
             **{f"SLIPWAY_CATALOG_{name.upper()}": str(value) for name, value in settings.items()},
@@ -286,19 +291,19 @@ async def test_replicas_share_the_work_and_one_may_be_killed_at_any_time(platfor
     for replica in replicas:
         await until(replica.is_ready, what="readiness")
     stories = [_story(_name(f"many-{number}")).create() for number in range(40)]
-    bad = [_story(_name(f"bad-{number}")).create("secrets").fail("pipeline") for number in range(10)]
+    stories += [_story(_name(f"bad-{number}")).create("secrets").fail("pipeline") for number in range(10)]
 
     async def tell(story: Story) -> None:
         for event in story.events:
             await log.tell(event)
 
-    telling = asyncio.gather(*(tell(story) for story in [*stories, *bad]))
-    for turn in range(4):
-        aim = platform.position() + 40
-        await until(partial(_reached, platform, aim, telling), what="progress")
+    for turn in range(5):
+        begun = platform.position()
+        telling = asyncio.gather(*(tell(story) for story in stories[turn::5]))
+        await until(partial(_reached, platform, begun + 10), what="progress")
         replicas[turn % 2].child.kill()
+        await telling
         replicas[turn % 2] = platform.start(fetch_batch=7)
-    await telling
 
     async def all_verdicts() -> bool:
         ((found,),) = platform.sql(
@@ -316,8 +321,8 @@ async def test_replicas_share_the_work_and_one_may_be_killed_at_any_time(platfor
     ) == [(50, 50)]
 
 
-def _reached(platform: Platform, aim: int, telling: "asyncio.Future[Any]") -> bool:
-    return telling.done() or platform.position() >= aim
+def _reached(platform: Platform, sequence: int) -> bool:
+    return platform.position() >= sequence
 
 
 async def test_what_is_not_believed_is_laid_aside_and_its_neighbours_go_on(platform: Platform, log: Log) -> None:
@@ -425,6 +430,54 @@ async def test_a_stalled_run_is_said_once(platform: Platform, log: Log) -> None:
     await until(lambda: platform.sql("SELECT count(*) FROM decisions") == [(0,)], what="nothing unsaid")
     assert len(await stalled()) == 1
     assert view.state == "creating"
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    """An OTLP/HTTP receiver that remembers every span."""
+
+    spans: ClassVar[list[Span]] = []
+
+    def do_POST(self) -> None:
+        request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+        for resource in request.resource_spans:
+            for scope in resource.scope_spans:
+                self.spans.extend(scope.spans)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has there
+        """Say nothing."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", free_port()), _Receiver)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+async def test_every_event_has_one_span_in_its_own_trace(platform: Platform, log: Log, receiver: str) -> None:
+    replica = platform.start(otlp_endpoint=receiver)
+    name = _name("traced")
+    story = _story(name).create()
+    await log.tell(*story.events)
+    await until(lambda: platform.state(name) == "ready", what="ready")
+    (verdict,) = await log.said(EnvironmentReady, name)
+    assert replica.child.stop() == 0
+
+    def kind(span: Span) -> str:
+        return str(next(one.value.string_value for one in span.attributes if one.key == "slipway.event"))
+
+    found = {kind(span): span for span in _Receiver.spans if span.trace_id.hex() == TRACE}
+    assert sorted(found) == sorted(event.kind for event in [*story.events, verdict])
+    assert {span.name for span in found.values()} == {"catalog fold"}
+    assert all(0 < span.end_time_unix_nano - span.start_time_unix_nano < 5e9 for span in found.values())
+    assert all(found[event.kind].parent_span_id.hex() == TRACEPARENT.split("-")[2] for event in story.events)
+    assert verdict.traceparent == f"00-{TRACE}-{found['pipeline_created'].span_id.hex()}-01"
+    assert found["environment_ready"].parent_span_id == found["pipeline_created"].span_id
 
 
 async def test_the_database_and_the_bus_may_go_away(platform: Platform, log: Log) -> None:

@@ -257,17 +257,17 @@ class Driver:
         """Every event of these names is there once, every effect happened once, every verdict was told once, and what
         exists is what the verdict says."""
         await self.quiet()
-        told = Counter[str]()
         for name in names:
             events = self.log.events(name)
-            assert not [one for one, times in Counter(event.id for event in events).items() if times > 1], name
-            runs = Counter((event.run_id, event.kind) for event in events)
-            assert not [key for key, times in runs.items() if times > 1], name
+            assert _repeated(event.id for event in events) == set(), name
+            assert _repeated((event.run_id, event.kind) for event in events) == set(), name
             verdicts = [event for event in events if isinstance(event, VERDICTS)]
             assert len(verdicts) == len({event.run_id for event in events}), name
-            told.update(str(event.id) for event in verdicts)
+            assert sorted(self.world.messages[name]) == sorted(str(event.id) for event in verdicts), name
+            assert {thing for thing, times in self.world.made.items() if thing[0] == name and times > 1} == set()
             expected = EVERYTHING if isinstance(events[-1], EnvironmentReady) else frozenset()
             assert self.world.holdings(name) == expected, name
-            assert sorted(self.world.messages[name]) == sorted(str(event.id) for event in verdicts), name
-        assert set(told.values()) <= {1}
-        assert not {thing: times for thing, times in self.world.made.items() if times != 1}
+
+
+def _repeated(things: Iterable[object]) -> set[object]:
+    return {thing for thing, times in Counter(things).items() if times > 1}

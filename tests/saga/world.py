@@ -57,7 +57,7 @@ class World:
     forge: InMemoryForge = field(default_factory=InMemoryForge)
     messenger: MemoryMessenger = field(default_factory=lambda: MemoryMessenger(SystemClock()))
     made: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    """How often each thing was made where there was none: its kind, its name, whose it is."""
+    """How often each thing was made where there was none: for which environment, what, and for which of its lives."""
     messages: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """By environment, the ids of the events of which its team was told."""
     pace_seconds: float = 0.0
@@ -140,16 +140,17 @@ class World:
             raise PermanentError("stuck", "it will not go", next_step="Remove it by hand.")
 
     def _count(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any], result: Any) -> None:
+        about: Any = arguments[0] if arguments else ""
         if method == "apply":
             incarnation = json.loads(arguments[1][VARIABLES])["incarnation"]
-            self.made.update((one.kind, one.id, incarnation) for one in result.created)
+            self.made.update((about, one.kind, one.id, incarnation) for one in result.created)
         elif method == "claim":
-            self.made["secret", arguments[0].kv_path, str(arguments[1])] += 1
+            self.made[about.environment, "secret", about.kv_path, str(arguments[1])] += 1
         elif method == "create":
-            self.made["repository", arguments[0], options["description"]] += 1
+            self.made[about.partition("/")[2], "repository", about, options["description"]] += 1
         elif method == "post":
-            self.made["message", str(arguments[0].event_id), arguments[0].channel] += 1
-            self.messages[arguments[0].environment].append(str(arguments[0].event_id))
+            self.made[about.environment, "message", about.channel, str(about.event_id)] += 1
+            self.messages[about.environment].append(str(about.event_id))
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection carries one call."""

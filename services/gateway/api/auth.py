@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from pydantic import SecretStr
 
 from services.gateway.api.limits import RateLimiter
 from services.gateway.domain.people import Principal, Role
-from services.gateway.domain.refusals import UnauthenticatedError
+from services.gateway.domain.refusals import ForbiddenError, UnauthenticatedError
 from services.gateway.handlers.tokens import Tokens
+
+_log = structlog.get_logger(__name__)
 
 _BEARER: Final = re.compile(r"[Bb]earer ([\x21-\x7e]{1,200})")
 _ASK_FOR_ONE: Final = "Send your token: `Authorization: Bearer slw_…`. `slipway login` or an admin gives you one."
@@ -58,7 +61,17 @@ class Gate:
             self.limiter.take(f"address {address}")
             raise
         self.limiter.take(f"principal {principal.subject}")
-        principal.require(policy.role)
+        try:
+            principal.require(policy.role)
+        except ForbiddenError:
+            _log.info(
+                "a role does not reach so far",
+                person=principal.person,
+                token_id=principal.token_id,
+                role=principal.role,
+                needed=policy.role,
+            )
+            raise
         return principal
 
 

@@ -125,7 +125,9 @@ class BusRequests:
             answer = await row.deed(principal, _body(row, message.data), key)
         except Exception as error:  # noqa: BLE001 - whoever asks gets an answer, whatever went wrong here
             refused = problems.of(error, message.subject)
+            _log.info("a request on the bus was refused", request=row.name, status=refused.problem.status)
             return refused.problem.status, problems.MEDIA_TYPE, refused.body
+        _log.info("a request on the bus was answered", request=row.name, status=row.status, person=principal.person)
         return row.status, "application/json", answer.model_dump_json().encode()
 
 

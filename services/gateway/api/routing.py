@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
+import structlog
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.routing import APIRoute
 from opentelemetry import trace
@@ -22,7 +23,10 @@ from services.gateway.api.auth import Gate, Policy
 from services.gateway.domain.people import Principal
 from services.gateway.domain.refusals import BrokenRule, InvalidError, UnsupportedMediaTypeError
 
+_log = structlog.get_logger(__name__)
+
 TRACE_HEADER: Final = "Slipway-Trace-Id"
+_TURNED_AWAY: Final = frozenset({401, 403, 429})
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -73,6 +77,7 @@ def door(gate: Gate, policies: dict[Callable[..., Any], Policy]) -> type[APIRout
                 with _root_span(request, self.path_format) as span:
                     response = await _answer(gate, policy, request, inner, takes_body=takes_body)
                     _tell(span, response)
+                    _note(request, self.path_format, response)
                     return response
 
             return handle
@@ -133,6 +138,21 @@ def _tell(span: Span, response: Response) -> None:
     if response.status_code >= 500:
         span.set_attribute("error.type", str(response.status_code))
         span.set_status(Status(StatusCode.ERROR))
+
+
+def _note(request: Request, template: str, response: Response) -> None:
+    """Leave a line about every change that was asked for, and about everybody who was turned away."""
+    if request.method == "GET" and response.status_code not in _TURNED_AWAY:
+        return
+    principal: Principal | None = getattr(request.state, "principal", None)
+    _log.info(
+        "a request was answered",
+        method=request.method,
+        route=template,
+        status=response.status_code,
+        person=principal.person if principal else None,
+        token_id=principal.token_id if principal else None,
+    )
 
 
 def serve(application: FastAPI, gate: Gate, endpoints: Sequence[Endpoint]) -> None:

@@ -69,9 +69,8 @@ async def _messages(gateway: Gateway, run: RunView, after: Position, asked_by: s
         yield ServerSentEvent(retry=RECONNECT_MILLISECONDS, sep="\n")
         async for news in gateway.following.follow(run, after):
             name, data = message(news, run)
-            yield ServerSentEvent(
-                json.dumps(data, ensure_ascii=False, separators=(",", ":")), event=name, id=str(news.position), sep="\n"
-            )
+            # ASCII only: many readers take U+2028 and U+0085 for the end of a line.
+            yield ServerSentEvent(json.dumps(data, separators=(",", ":")), event=name, id=str(news.position), sep="\n")
 
 
 def end_all() -> None:

@@ -117,7 +117,7 @@ class Asking:
             environment=spec.name,
             visible_teams=principal.visible_teams,
             asked=Asked(spec=spec, requested_by=principal.person),
-            traceparent=_traceparent(),
+            traceparent=tracing.traceparent(),
             requested_at=now,
         )
         kept = await self.requests.claim(request)
@@ -184,13 +184,6 @@ def _as_of(view: EnvironmentView | None, request: RunRequest) -> RunRequest:
     if request.operation == "create" or view is None:
         return request
     return replace(request, asked=Asked(spec=view.spec, requested_by=request.asked.requested_by))
-
-
-def _traceparent() -> str | None:
-    """The current span as version 00 of the standard has it: of the flags only `sampled` (W3C Trace Context §3.2.2.5).
-    The root span that is made here has more of them."""
-    found = tracing.traceparent()
-    return f"{found[:-2]}{int(found[-2:], 16) & 1:02x}" if found else None
 
 
 def _answer(request: RunRequest, *, replayed: bool) -> Answered:

@@ -1,0 +1,114 @@
+"""How things end: a creation that fails, a deletion, a crash of everything, and `make down`."""
+
+from uuid import uuid4
+
+from deploy.embedded import leftovers
+from deploy.embedded.ports import is_free
+from tests.e2e.outside import DEMO_NAME, GOLDEN_PATH, Demo
+
+EVERYTHING = {
+    "schema", "owner role", "DNS record", "route", "slot", "Terraform state", "desired state", "secret", "policies",
+    "database role", "workload's login", "grant",
+}  # fmt: skip
+
+
+def test_a_live_environment_has_one_of_everything(demo: Demo) -> None:
+    assert demo.things_of(DEMO_NAME) - {"lease"} == EVERYTHING
+
+
+def test_a_creation_that_fails_says_why_and_leaves_nothing_behind(demo: Demo) -> None:
+    """The name of its repository is taken by another team's, so the last of the three steps cannot be done."""
+    name, others = "contested", "/repos/acme/contested"
+    assert demo.forge("POST", "/orgs/acme/repos", {"name": name, "auto_init": True}).status_code == 201
+    mark = {"name": "SLIPWAY_MADE_FOR", "value": f"{name}/{uuid4()}/another-team"}
+    assert demo.forge("POST", f"{others}/actions/variables", mark).status_code == 201
+    untouched = demo.forge("GET", f"{others}/commits").json()
+
+    said = demo.slipway("-o", "json", "create", name, "--template", GOLDEN_PATH)
+
+    assert said.code == 1
+    environment, run = said.json["environment"], said.json["run"]
+    assert (environment["state"], run["state"]) == ("failed", "failed")
+    assert run["failure"]["step"] == "pipeline"
+    assert "another-team" in run["failure"]["message"]
+    assert run["failure"]["next_step"]
+    assert run["left_behind"] == []
+    assert {thing["kind"] for thing in run["undone"]} >= {"database", "dns_record", "route", "namespace", "secret"}
+    assert demo.things_of(name) == set()
+    assert demo.forge("GET", f"{others}/commits").json() == untouched
+    assert len(demo.forge("GET", f"{others}/branches").json()) == 1
+    (message,) = demo.messages(name)
+    assert message["metadata"]["event_payload"]["event_kind"] == "environment_failed"
+
+
+def test_the_terminal_shows_a_failure_with_its_next_step(demo: Demo) -> None:
+    said = demo.slipway("show", "contested")
+    for told in ("Failed at pipeline: ", "another-team", "Next: ", "Nothing was left behind."):
+        assert told in said.out
+
+
+def test_a_deleted_environment_is_gone_everywhere_and_its_name_is_free(demo: Demo) -> None:
+    name = "short-lived"
+    first = demo.create(name)["environment"]
+    username, _ = demo.lease(name)
+    assert demo.things_of(name) == EVERYTHING | {"lease"}
+
+    said = demo.slipway("rm", name, "--confirm", name)
+    assert said.code == 0, said
+    assert "its name is free again" in said.out
+    assert demo.things_of(name) == set()
+    assert demo.forge("GET", f"/repos/acme/{name}").status_code == 404
+    assert demo.in_database("SELECT rolname FROM pg_roles WHERE rolname = %s", username) == []
+
+    second = demo.create(name)["environment"]
+    assert second["incarnation"] != first["incarnation"]
+    assert demo.things_of(name) == EVERYTHING
+    assert demo.get(second["url"]).status_code == 200
+
+
+def _remembered(demo: Demo) -> dict[str, object]:
+    """What must be the same before and after."""
+    with demo.database(*demo.lease(DEMO_NAME)) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 42 AS answer")
+        rows = connection.execute("SELECT answer FROM kept").fetchall()
+    environment = demo.show(DEMO_NAME)
+    commits = demo.forge("GET", f"/repos/acme/{DEMO_NAME}/commits").json()
+    return {
+        "environment": environment,
+        "runs": demo.runs(DEMO_NAME),
+        "page": demo.get(environment["url"]).text,
+        "address": demo.look_up(environment["hostname"]),
+        "rows": rows,
+        "secrets": demo.secrets_of(DEMO_NAME),
+        "commits": [commit["sha"] for commit in commits],
+        "messages": demo.messages(DEMO_NAME),
+        "trace": demo.slipway("trace", DEMO_NAME).out,
+        "events": demo.events_in_log(),
+        "things": demo.things_of(DEMO_NAME),
+    }
+
+
+def test_after_everything_is_killed_make_up_brings_everything_back(demo: Demo) -> None:
+    before = _remembered(demo)
+    for process in leftovers.find(demo.home):
+        process.kill()
+    said = demo.make("up")
+    assert said.code == 0, said
+    assert _remembered(demo) == before
+    assert demo.slipway("doctor").code == 0
+
+
+def test_make_down_leaves_no_process_and_make_up_brings_everything_back(demo: Demo) -> None:
+    before = _remembered(demo)
+    everything = leftovers.find(demo.home)
+    assert len(everything) > 14
+    said = demo.make("down")
+    assert said.code == 0, said
+    assert not any(leftovers.is_alive(process) for process in everything)
+    assert leftovers.find(demo.home) == []
+    assert [name for name, port in demo.ports_used.items() if not is_free(port)] == []
+    assert demo.slipway("ls").code == 1
+
+    said = demo.make("up")
+    assert said.code == 0, said
+    assert _remembered(demo) == before

@@ -1,0 +1,122 @@
+"""No secret value anywhere but in OpenBao.
+
+Each store is searched in a form in which its content can be read (Git objects and archives unpacked, the services'
+database dumped), and each must show a word that is known to be there: a search that sees nothing proves nothing.
+"""
+
+import base64
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.embedded import leftovers, postgres
+from deploy.embedded.ports import HOST
+from tests.e2e.outside import DEMO_NAME, Demo
+
+KNOWN = DEMO_NAME.encode()
+# A directory or file of the home, and whether it must name the environment.
+STORES = {
+    "log": True,
+    "data/nats": True,
+    "data/terraform": True,
+    "data/forge": True,
+    "data/traces": True,
+    "data/inbox": True,
+    "data/caddy": True,
+    "data/dns": True,
+    "data/runtime": True,
+    "data/postgres": True,
+    "etc": False,
+    "keys": False,
+    "platform.json": False,
+}
+
+
+@pytest.fixture(scope="module")
+def values(demo: Demo) -> dict[str, list[bytes]]:
+    """Every value that only OpenBao may know, by its name, each in the forms in which it could have leaked."""
+    _, leased_password = demo.lease(DEMO_NAME)
+    found = demo.secrets_of(DEMO_NAME) | {"leased password": leased_password, "person's token": demo.person().token}
+    return {name: [text.encode(), base64.b64encode(text.encode()).rstrip(b"=")] for name, text in found.items()}
+
+
+def _found_in(content: bytes, values: dict[str, list[bytes]]) -> set[str]:
+    return {name for name, forms in values.items() if any(form in content for form in forms)}
+
+
+def _readable(store: Path) -> Iterator[bytes]:
+    """The content of every file of a store, and of every file in an archive."""
+    for path in [store] if store.is_file() else sorted(store.rglob("*")):
+        if path.is_symlink() or not path.is_file():
+            continue
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            continue  # a journal that a running database has just folded in
+        yield content
+        if content.startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                yield from (archive.read(member) for member in archive.namelist())
+
+
+def test_every_directory_of_the_home_is_searched(demo: Demo) -> None:
+    searched = {demo.home.root / store for store in STORES}
+    parents = {parent for store in searched for parent in store.parents}
+    below = (path for parent in parents & {demo.home.root, demo.home.data} for path in parent.iterdir())
+    assert [path for path in below if path not in searched | parents and path.name != ".slipway-home"] == []
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_no_file_holds_a_value(demo: Demo, values: dict[str, list[bytes]], store: str) -> None:
+    seen = False
+    for content in _readable(demo.home.root / store):
+        seen |= KNOWN in content
+        assert _found_in(content, values) == set()
+    assert seen or not STORES[store]
+
+
+def test_no_commit_of_any_repository_holds_a_value(demo: Demo, values: dict[str, list[bytes]]) -> None:
+    repositories = [path.parent for path in demo.home.data.rglob("HEAD") if (path.parent / "objects").is_dir()]
+    assert len(repositories) >= 3, "the environments repository, its clone, and the application's"
+    for repository in repositories:
+        listed = demo.run("git", "-C", repository, "cat-file", "--batch-all-objects", "--batch")
+        assert listed.code == 0, listed
+        assert KNOWN in listed.out.encode()
+        assert _found_in(listed.out.encode(), values) == set()
+
+
+def test_no_row_of_the_services_holds_a_value(demo: Demo, values: dict[str, list[bytes]]) -> None:
+    dump = demo.run(
+        postgres.program("pg_dump"),
+        f"--host={HOST}",
+        f"--port={demo.ports['postgres']}",
+        "--username=postgres",
+        postgres.SERVICES_DATABASE,
+        more={"PGPASSWORD": demo.key("pg-postgres.password")},
+    )
+    assert dump.code == 0, dump
+    assert KNOWN in dump.out.encode()
+    assert _found_in(dump.out.encode(), values) == set()
+
+
+def test_no_process_shows_a_value(demo: Demo, values: dict[str, list[bytes]]) -> None:
+    processes = leftovers.find(demo.home)
+    assert len(processes) > 14
+    for process in processes:
+        try:
+            shown = "\0".join([*process.cmdline(), *process.environ().values()])
+        except psutil.NoSuchProcess:
+            continue
+        assert _found_in(shown.encode(), values) == set()
+
+
+def test_no_answer_of_the_command_line_holds_a_value(demo: Demo, values: dict[str, list[bytes]]) -> None:
+    for command in (["show", DEMO_NAME], ["secrets", DEMO_NAME], ["runs", DEMO_NAME], ["logs", DEMO_NAME], ["ls"]):
+        said = demo.slipway("-o", "json", *command)
+        assert KNOWN in said.out.encode() or command[0] == "secrets"
+        assert _found_in((said.out + said.err).encode(), values) == set()
+    assert _found_in((demo.said.out + demo.said.err).encode(), values) == set()
