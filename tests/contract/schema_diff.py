@@ -15,15 +15,15 @@ Schema = dict[str, Any]
 
 def breaking_changes(old: Schema, new: Schema) -> list[str]:
     """Each break as `path: what`; empty where there is none."""
-    return _compare(old, new, "$", old.get("$defs", {}), new.get("$defs", {}), frozenset())
+    return _compare(old, new, "$", (old.get("$defs", {}), new.get("$defs", {})), frozenset())
 
 
-def _compare(old: Schema, new: Schema, at: str, old_defs: Schema, new_defs: Schema, seen: frozenset[str]) -> list[str]:
+def _compare(old: Schema, new: Schema, at: str, definitions: tuple[Schema, Schema], seen: frozenset[str]) -> list[str]:
     if (reference := old.get("$ref")) is not None:
         if reference in seen:
             return []
         seen = seen | {reference}
-    old, new = _resolve(old, old_defs), _resolve(new, new_defs)
+    old, new = _resolve(old, definitions[0]), _resolve(new, definitions[1])
     found = [f"{at}: {word} changed" for word in _SAME if old.get(word) != new.get(word)]
     if gone := set(map(str, old.get("enum", ()))) - set(map(str, new.get("enum", ()))):
         found.append(f"{at}: no longer allows {sorted(gone)}")
@@ -37,15 +37,15 @@ def _compare(old: Schema, new: Schema, at: str, old_defs: Schema, new_defs: Sche
         if name not in new.get("properties", {}):
             found.append(f"{at}.{name}: is gone")
         else:
-            found += _compare(schema, new["properties"][name], f"{at}.{name}", old_defs, new_defs, seen)
+            found += _compare(schema, new["properties"][name], f"{at}.{name}", definitions, seen)
     for word in _NESTED:
         if isinstance(old.get(word), dict) and isinstance(new.get(word), dict):
-            found += _compare(old[word], new[word], f"{at}.{word}", old_defs, new_defs, seen)
+            found += _compare(old[word], new[word], f"{at}.{word}", definitions, seen)
     old_options, new_options = old.get("anyOf", []), new.get("anyOf", [])
     if len(old_options) > len(new_options):
         found.append(f"{at}: allows fewer alternatives")
     for index, (before, after) in enumerate(zip(old_options, new_options, strict=False)):
-        found += _compare(before, after, f"{at}|{index}", old_defs, new_defs, seen)
+        found += _compare(before, after, f"{at}|{index}", definitions, seen)
     return found
 
 

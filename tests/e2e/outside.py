@@ -210,7 +210,7 @@ def _run(home: Home, ports: Ports, *argv: str | Path, cwd: Path, more: Mapping[s
     ours = {"SLIPWAY_HOME": str(home.root), "SLIPWAY_PORT_BASE": str(ports.base), "NO_COLOR": "1"}
     ended = subprocess.run(
         [str(one) for one in argv],
-        env=inherited | ours | more,
+        env=inherited | ours | dict(more),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,

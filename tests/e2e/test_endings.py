@@ -41,6 +41,22 @@ def test_a_creation_that_fails_says_why_and_leaves_nothing_behind(demo: Demo) ->
     assert message["metadata"]["event_payload"]["event_kind"] == "environment_failed"
 
 
+def test_a_repository_that_exists_is_offered_the_pipeline_and_otherwise_left_alone(demo: Demo) -> None:
+    name, ours = "adopted", "/repos/acme/adopted"
+    assert demo.forge("POST", "/orgs/acme/repos", {"name": name, "auto_init": True}).status_code == 201
+    before = demo.forge("GET", f"{ours}/commits").json()
+    pipeline = demo.create(name)["environment"]["pipeline"]
+    (offered,) = demo.forge("GET", f"{ours}/pulls").json()
+    assert (pipeline["origin"], pipeline["pull_request_url"]) == ("attached", offered["html_url"])
+    assert demo.forge("GET", f"{ours}/commits").json() == before
+
+    assert demo.slipway("rm", name, "--confirm", name).code == 0
+    assert demo.things_of(name) == set()
+    assert demo.forge("GET", f"{ours}/commits").json() == before
+    assert demo.forge("GET", f"{ours}/pulls").json() == []
+    assert len(demo.forge("GET", f"{ours}/branches").json()) == 1
+
+
 def test_the_terminal_shows_a_failure_with_its_next_step(demo: Demo) -> None:
     said = demo.slipway("show", "contested")
     for told in ("Failed at pipeline: ", "another-team", "Next: ", "Nothing was left behind."):
