@@ -21,16 +21,22 @@ help: ## List what can be done
 .PHONY: install
 install: $(STAMP) ## Install what requirements.lock names into .venv
 
-$(STAMP): | $(BIN)/python
+$(STAMP): | $(BIN)/pip
 	@echo "Installing what requirements.lock names into $(VENV); this takes a minute or two, once a lock ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
-$(BIN)/python:
+# Not the interpreter, which is there already when `venv` fails for want of pip.
+$(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "Slipway needs Python 3.11 or later: install it, or name it: make install PYTHON=..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { echo "This Python cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+
+# What only looks or stops must not begin by installing.
+.PHONY: installed
+installed:
+	@ls $(VENV)/.installed-* >/dev/null 2>&1 || { echo "Nothing is installed here yet: make up installs and starts."; exit 1; }
 
 .PHONY: up
 up: $(STAMP) ## Start the platform (installs what is missing)
@@ -41,27 +47,27 @@ demo: $(STAMP) ## Start the platform and make the environment demo-api
 	@$(PLATFORM) demo
 
 .PHONY: down
-down: | $(BIN)/python ## Stop the platform; its data stays
+down: installed ## Stop the platform; its data stays
 	@$(PLATFORM) down
 
 .PHONY: status
-status: | $(BIN)/python ## Show each process: state, uptime, memory, whether it answers
+status: installed ## Show each process: state, uptime, memory, whether it answers
 	@$(PLATFORM) status
 
 .PHONY: logs
-logs: | $(BIN)/python ## Show the logs: make logs PROCESS=gateway FOLLOW=1
+logs: installed ## Show the logs: make logs PROCESS=gateway FOLLOW=1
 	@$(PLATFORM) logs $(PROCESS) $(if $(FOLLOW),--follow)
 
 .PHONY: doctor
-doctor: | $(BIN)/python ## Say what is wrong with this machine or platform, and how to mend it
+doctor: installed ## Say what is wrong with this machine or platform, and how to mend it
 	@$(PLATFORM) doctor
 
 .PHONY: reset
-reset: | $(BIN)/python ## Stop the platform and delete everything it has (asks first)
+reset: installed ## Stop the platform and delete everything it has (asks first)
 	@$(PLATFORM) reset
 
 .PHONY: test
-test: $(STAMP) ## Run the tests: make test ARGS=tests/unit
+test: $(STAMP) $(if $(ARGS),,lint) ## Lint, then run every test; only some: make test ARGS=tests/unit
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: bench
@@ -72,5 +78,5 @@ bench: $(STAMP) ## Run the benchmarks
 lint: $(STAMP) ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/mypy .
 	@$(BIN)/lint-imports

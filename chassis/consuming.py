@@ -25,7 +25,7 @@ from chassis.bus import Bus, ConflictError
 from chassis.failures import RETRY_DELAYS_SECONDS, GiveUp, PermanentError, Retry, decide
 from chassis.heartbeat import Heartbeat
 from chassis.identity import EventKey
-from chassis.looking import Sight, look
+from chassis.looking import Sight, is_first_copy, look
 from chassis.publishing import Publisher
 from contracts import subjects
 from contracts.envelope import Event, ServiceName, Value
@@ -209,8 +209,7 @@ class Consumer:
         sight: Sight | None = None
         try:
             if row.outcomes:
-                sequence = raw.metadata.sequence.stream if raw.metadata.stream == subjects.ENVIRONMENTS else 0
-                sight = await look(self.bus, event, sequence, row.outcomes, of_run=row.of_run)
+                sight = await look(self.bus, self.key, event, _known_place(event, raw), row.outcomes, of_run=row.of_run)
                 if sight.view in {"already said", "run is over"}:
                     await raw.ack()
                     return sight.view
@@ -241,7 +240,7 @@ class Consumer:
             try:
                 await self.publisher.store(outcome, after_sequence=sight.newest_sequence)
             except ConflictError:
-                sight = await look(self.bus, event, 0, row.outcomes, of_run=row.of_run)
+                sight = await look(self.bus, self.key, event, 0, row.outcomes, of_run=row.of_run)
                 if sight.view in {"already said", "run is over"}:
                     return
                 _stop_if_called_off(row, sight)
@@ -320,6 +319,13 @@ def _stop_if_called_off(row: Subscription[Any], sight: Sight) -> None:
             "The run was called off.",
             next_step="Nothing: what the run had made is being taken away again.",
         )
+
+
+def _known_place(event: Event, raw: Msg) -> int:
+    """Where on the log the event's first copy is, if this message is certainly that; 0 otherwise."""
+    place = raw.metadata
+    first = place.stream == subjects.ENVIRONMENTS and is_first_copy(event, place.timestamp)
+    return place.sequence.stream if first else 0
 
 
 class _MisplacedError(Exception):

@@ -13,6 +13,7 @@ Plain nats-py: FastStream's subscriber would cost such a loop more than everythi
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -48,8 +49,9 @@ LAG: Final = Gauge("slipway_fold_lag_seconds", "Age of the oldest message that i
 
 _FOLD_BYTES: Final = 8 << 20
 _RETRY_SECONDS: Final = 0.5
-_GRACE_SECONDS: Final = 0.002
-"""How long another replica is given to fold what it has."""
+_CROWDED_SECONDS: Final = 1.0
+"""How long replicas take turns after one was late. Without turns short folds would beat long ones again and again, and
+most work would be done in vain; with one replica a turn would be a round trip for nothing."""
 _POLL_SECONDS: Final = (0.005, 0.01, 0.02, 0.05)
 
 
@@ -64,6 +66,10 @@ class Projection(Protocol):
     async def fold(self, after: int, messages: Sequence[LogMessage]) -> bool:
         """Fold, in one transaction, messages that follow the position `after`. False, with nothing changed, where
         the position is another by now."""
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for this replica's turn, for a moment at most: to save work, not for correctness."""
         ...
 
     async def holds(self, message: LogMessage) -> bool:
@@ -106,6 +112,7 @@ class Folder:
         self._lag_seconds: float | None = None
         self._fault = ""
         self._behind = True  # whatever was acknowledged before: the log decides what is missing
+        self._crowded_until = 0.0
         self._stopping = False
         self._work = asyncio.Event()
         self._folding = asyncio.Lock()
@@ -191,33 +198,41 @@ class Folder:
         if self._behind and not self._fault:
             await self._catch_up()
         while self._waiting and not self._fault and not self._stopping:
-            position = await self._projection.position()
-            run: Sequence[LogMessage] = self._run_after(position)
-            if not run and max(self._waiting) > position:
-                # A hole. Another replica has folded what is between, is about to, or died with it.
-                for pause_seconds in (0.0, _GRACE_SECONDS):
-                    await asyncio.sleep(pause_seconds)
-                    position = await self._projection.position(fresh=True)
-                    if run := self._run_after(position):
-                        break
-                else:
-                    run = await self._read_up_to_what_waits(position)
-            if run:
-                await self._fold(position, run)
+            if time.monotonic() < self._crowded_until:
+                async with self._projection.turn():
+                    await self._fold_next(fresh=True)
             else:
-                self._reach(position)
+                await self._fold_next(fresh=False)
             await self._settle()
+
+    async def _fold_next(self, *, fresh: bool) -> None:
+        position = await self._projection.position(fresh=fresh)
+        run: Sequence[LogMessage] = self._run_after(position)
+        last = max(self._waiting)
+        if position + len(run) < last and len(run) < self._batch:
+            # A hole. Another replica has folded what is missing, is about to, or died with it. Where replicas take
+            # turns every other message is missing, and one read brings them all.
+            position = await self._projection.position(fresh=True)
+            if position < last:
+                run = await self._read(position + 1, min(self._batch, last - position))
+                if not run:
+                    raise TransientError(f"the log does not show message {position + 1} yet")
+        if run and run[0].sequence > position:
+            await self._fold(position, run)
+        else:
+            self._reach(position)
 
     async def _catch_up(self) -> None:
         """Fold from the log itself until it has no more."""
         while not self._stopping:
-            position = await self._projection.position(fresh=True)
-            self._reach(position)
-            missing = await self._read(position + 1, self._batch)
-            if not missing:
-                self._behind = False
-                return
-            await self._fold(position, missing)
+            async with self._projection.turn():
+                position = await self._projection.position(fresh=True)
+                self._reach(position)
+                missing = await self._read(position + 1, self._batch)
+                if not missing:
+                    self._behind = False
+                    return
+                await self._fold(position, missing)
 
     async def _fold(self, after: int, run: Sequence[LogMessage]) -> None:
         started = time.perf_counter()
@@ -227,6 +242,7 @@ class Folder:
             FOLDED.labels(self._spec.service).inc(len(run))
             self._reach(run[-1].sequence)
         else:
+            self._crowded_until = time.monotonic() + _CROWDED_SECONDS
             self._reach(await self._projection.position(fresh=True))
 
     def _run_after(self, position: int) -> list[LogMessage]:
@@ -240,17 +256,6 @@ class Folder:
             run.append(found[0])
             size += len(found[0].body)
         return run
-
-    async def _read_up_to_what_waits(self, position: int) -> Sequence[LogMessage]:
-        """What the log has after `position`, as far as what has arrived here: where replicas take turns, every other
-        message is missing, and one read brings them all."""
-        count = max(self._waiting, default=position) - position
-        if count <= 0:
-            return ()
-        found = await self._read(position + 1, min(self._batch, count))
-        if not found:
-            raise TransientError(f"the log does not show message {position + 1} yet")
-        return found
 
     def _reach(self, position: int) -> None:
         if position == self._position:

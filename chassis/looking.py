@@ -5,20 +5,32 @@ have gone on, failed and been undone. To repeat the effect then would create aga
 before every effect a service looks at the log, and does nothing if its outcome is already there or the run is over.
 
 Fast path: where the very message in hand is still the last of its environment, nothing can have happened since, and
-one read answers everything.
+one read answers everything. That holds for the first copy of an event only. The bus drops further copies within its
+window for duplicates, so a message that was stored later than that after its event was made is looked at closely.
+
+What cannot be believed (malformed, or with an id that does not follow from its cause) counts as if it were not there:
+it must neither stop a run nor pass for its outcome.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from pydantic import ValidationError
 
 from chassis.bus import Bus
+from chassis.identity import EventKey
 from contracts import subjects
 from contracts.envelope import Event
 from contracts.events import RUN_CANCELS, RUN_REQUESTS
 
 View = Literal["go on", "already said", "run is over", "called off"]
+
+FIRST_COPY_WITHIN: Final = timedelta(seconds=60)
+"""A message stored this soon after its event was made is its first copy: the bus drops others for two minutes, whatever
+the clocks of two machines differ by."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +43,24 @@ class Sight:
     nothing came after it cannot overtake what would have changed the view."""
 
 
-async def look(bus: Bus, event: Event, sequence: int, outcomes: Sequence[type[Event]], *, of_run: bool = True) -> Sight:
-    """Look for `event`, stored at `sequence` (0 where that is not known). `outcomes` are the kinds that its handler may
-    say; an event that is not `of_run` is never late. Raises as `Bus.last`."""
+def is_first_copy(event: Event, stored_at: datetime) -> bool:
+    """Whether the message that was stored at this time is certainly the first that carries `event`."""
+    return abs(stored_at - event.time) < FIRST_COPY_WITHIN
+
+
+async def look(
+    bus: Bus, key: EventKey, event: Event, sequence: int, outcomes: Sequence[type[Event]], *, of_run: bool = True
+) -> Sight:
+    """Look for `event`, of which the first copy is stored at `sequence` (0 where that is not known). `outcomes` are the
+    kinds that its handler may say; an event that is not `of_run` is never late. Raises as `Bus.last`."""
     newest = await bus.last(subjects.ENVIRONMENTS, subjects.every_event_of(event.subject))
     newest_sequence = newest.seq or 0 if newest is not None else 0
     if newest_sequence == sequence:
         return Sight("go on", newest_sequence)
     said, asked, cancelled = await asyncio.gather(
-        _last_of(bus, event.subject, outcomes),
-        _last_of(bus, event.subject, RUN_REQUESTS),
-        _last_of(bus, event.subject, RUN_CANCELS),
+        _last_of(bus, key, event.subject, outcomes),
+        _last_of(bus, key, event.subject, RUN_REQUESTS),
+        _last_of(bus, key, event.subject, RUN_CANCELS),
     )
     view: View = "go on"
     if any(outcome.causation_id == event.id for _, outcome in said):
@@ -55,15 +74,23 @@ async def look(bus: Bus, event: Event, sequence: int, outcomes: Sequence[type[Ev
     return Sight(view, newest_sequence)
 
 
-async def _last_of(bus: Bus, environment: str, kinds: Sequence[type[Event]]) -> list[tuple[int, Event]]:
+async def _last_of(bus: Bus, key: EventKey, environment: str, kinds: Sequence[type[Event]]) -> list[tuple[int, Event]]:
     found = await asyncio.gather(
         *(bus.last(subjects.ENVIRONMENTS, subjects.one_kind_of(environment, kind.kind)) for kind in kinds)
     )
     return [
-        (message.seq or 0, kind.model_validate_json(message.data))
+        (message.seq or 0, event)
         for kind, message in zip(kinds, found, strict=True)
-        if message is not None and message.data is not None
+        if message is not None and (event := _believed(key, kind, environment, message.data)) is not None
     ]
+
+
+def _believed(key: EventKey, kind: type[Event], environment: str, body: bytes | None) -> Event | None:
+    try:
+        event = kind.model_validate_json(body or b"")
+    except ValidationError:
+        return None
+    return event if event.subject == environment and event.id == key.derive(event.causation_id, kind.kind) else None
 
 
 def _sequence(found: tuple[int, Event]) -> int:

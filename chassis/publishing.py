@@ -7,6 +7,8 @@ Invariant: `say` may be called any number of times for the same cause and kind; 
 from typing import TypeVar, cast
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from chassis import tracing
 from chassis.bus import Bus, ConflictError, Expectation, Stored
 from chassis.clock import Clock
@@ -132,13 +134,18 @@ class Publisher:
         except ConflictError:
             # A single server checks the expectation before the message id, so our own earlier success looks like this.
             last = await self._bus.last(subjects.ENVIRONMENTS, subjects.of(event))
-            if last is None or last.data is None or last.seq is None:
-                raise
-            ours = kind.model_validate_json(last.data)
-            if ours.id != event_id:
+            ours = _read(kind, last.data) if last is not None else None
+            if last is None or last.seq is None or ours is None or ours.id != event_id:
                 raise
             return ours, last.seq
         return event, stored.sequence
+
+
+def _read(kind: type[E], body: bytes | None) -> E | None:
+    try:
+        return kind.model_validate_json(body or b"")
+    except ValidationError:
+        return None
 
 
 def _type_of(kind: type[Event]) -> str:

@@ -60,6 +60,11 @@ def _answering(
                 found = await handler(kind.model_validate_json(message.data))
             except ValidationError as error:
                 await _refuse(bus, message, "permanent", f"not a question of this kind: {error.error_count()} errors")
+            except PermanentError as error:
+                # These two are words for the person who asks.
+                await _refuse(bus, message, "permanent", f"{error} {error.next_step}")
+            except TransientError as error:
+                await _refuse(bus, message, "transient", str(error))
             except Exception as error:  # noqa: BLE001 - the asker must get an answer, whatever went wrong here
                 _log.warning("could not answer", question=kind.name, error_type=type(error).__name__, exc_info=True)
                 await _refuse(bus, message, "transient", "this cannot be answered at the moment")

@@ -31,7 +31,8 @@ class EventStream:
 
     def read(self, chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
         """The events in `chunks`. What follows the last empty line is no event: the connection broke within it."""
-        name, data = "", []
+        name = ""
+        data: list[str] = []
         for line in _lines(chunks):
             if not line:
                 if data:

@@ -1,8 +1,8 @@
 """The gateway's API as the command line uses it: one method a call, problems as exceptions, streams that resume."""
 
-import ipaddress
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -13,7 +13,7 @@ import httpx
 
 from cli.event_stream import LOST, EventStream, ServerEvent
 from cli.failures import AwayError, CommandError, Exit, ProblemError
-from cli.platforms import Access
+from cli.platforms import Access, is_loopback
 from cli.wording import one_line
 
 _TIMEOUT = httpx.Timeout(30, connect=5)
@@ -31,6 +31,15 @@ _CLOCKS_AGREE_SECONDS = 2.0
 """An HTTP date has whole seconds, and an answer takes its time."""
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a connection to a stream ended: whether nothing more comes, whether there was one at all, and why."""
+
+    over: bool = False
+    connected: bool = False
+    cause: Exception | None = None
 
 
 def at(*parts: object) -> str:
@@ -61,11 +70,11 @@ class Gateway:
         """GET, tried again where the gateway is just now away: to end what was followed through a restart."""
         return self._send("GET", path, tries_away=_TRIES)
 
-    def every(self, path: str, **parameters: object) -> Iterator[Json]:
-        """Every item of a paged list."""
+    def every(self, path: str, *, page_size: int = _PAGE, **parameters: object) -> Iterator[Json]:
+        """Every item of a paged list, fetched page by page as they are taken."""
         cursor: str | None = None
         while True:
-            page = self.get(path, **parameters, cursor=cursor, limit=_PAGE)
+            page = self.get(path, **parameters, cursor=cursor, limit=page_size)
             yield from page["items"]
             cursor = page.get("next_cursor")
             if not cursor:
@@ -110,47 +119,52 @@ class Gateway:
         self, run_id: str, *, until_caught_up: bool = False, patience_seconds: float = _PATIENCE_SECONDS
     ) -> Iterator[ServerEvent]:
         """The events of a run, from its beginning to its verdict; resumes where the connection broke, and says `LOST`
-        once when it does.
+        when it does.
 
         With `until_caught_up` it ends as soon as there is nothing more for the moment. Raises AwayError when there was
         no connection for `patience_seconds`, and ProblemError.
         """
         stream = EventStream()
-        timeout = httpx.Timeout(5, read=_CAUGHT_UP_SECONDS) if until_caught_up else _STREAM_TIMEOUT
         lost_at: float | None = None
         while True:
-            pause_seconds = stream.retry_seconds or _PAUSE_SECONDS
-            connected = False
-            cause: Exception | None = None
-            try:
-                headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": stream.last_id} if stream.last_id else {})
-                with self._http.stream("GET", at("runs", run_id, "stream"), headers=headers, timeout=timeout) as response:
-                    self._compare_clocks(response)
-                    if response.status_code == 204:
-                        return
-                    if response.status_code != 200:
-                        response.read()
-                        pause_seconds = _pause_seconds(response)
-                        _content(response)
-                    connected, lost_at = True, None
-                    for event in stream.read(response.iter_bytes()):
-                        yield event
-                        if event.event == "verdict":
-                            return
-            except httpx.TransportError as error:
-                if connected and until_caught_up and isinstance(error, httpx.ReadTimeout):
-                    return
-                cause = error
-            except ProblemError as problem:
-                if problem.status not in _BUSY:
-                    raise
-                cause = problem
-            if lost_at is None:
+            ended = yield from self._connection(at("runs", run_id, "stream"), stream, until_caught_up=until_caught_up)
+            if ended.over:
+                return
+            if ended.connected or lost_at is None:
                 lost_at = time.monotonic()
                 yield LOST
             elif time.monotonic() - lost_at > patience_seconds:
-                raise self._away(cause) from cause
-            time.sleep(pause_seconds)
+                raise self._away(ended.cause) from ended.cause
+            time.sleep(_PAUSE_SECONDS if stream.retry_seconds is None else stream.retry_seconds)
+
+    def _connection(
+        self, path: str, stream: EventStream, *, until_caught_up: bool
+    ) -> Generator[ServerEvent, None, _Ended]:
+        """The events of one connection, and how it ended."""
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": stream.last_id} if stream.last_id else {})
+        timeout = httpx.Timeout(5, read=_CAUGHT_UP_SECONDS) if until_caught_up else _STREAM_TIMEOUT
+        connected = False
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+                self._compare_clocks(response)
+                if response.status_code == 204:
+                    return _Ended(over=True)
+                if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                    response.read()
+                    raise _refusal(response)
+                connected = True
+                for event in stream.read(response.iter_bytes()):
+                    yield event
+                    if event.event == "verdict":
+                        return _Ended(over=True)
+                return _Ended(connected=True)
+        except httpx.TransportError as error:
+            quiet = connected and isinstance(error, httpx.ReadTimeout)
+            return _Ended(over=quiet and until_caught_up, connected=connected, cause=error)
+        except ProblemError as problem:
+            if problem.status not in _BUSY:
+                raise
+            return _Ended(cause=problem)
 
     def _compare_clocks(self, response: httpx.Response) -> None:
         try:
@@ -166,31 +180,31 @@ class Gateway:
         )
 
 
-def is_loopback(url: str) -> bool:
-    """Whether an address is this machine's own."""
-    host = httpx.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 def _content(response: httpx.Response) -> Json:
-    if not response.content and response.is_success:
+    if response.is_success and not response.content:
         return {}
+    found = _json(response)
+    if not response.is_success or found is None:
+        raise _refusal(response)
+    return found
+
+
+def _refusal(response: httpx.Response) -> CommandError:
+    if response.status_code >= 400:
+        return ProblemError(response.status_code, _json(response) or {})
+    return CommandError(
+        f"What answers at {response.url.copy_with(path='/')} is not Slipway's API (HTTP {response.status_code}).",
+        remedy="Name the gateway's own address with --url or SLIPWAY_URL.",
+        code=Exit.FAILED,
+    )
+
+
+def _json(response: httpx.Response) -> Json | None:
     try:
         found = response.json()
     except ValueError:
-        found = None
-    if response.status_code >= 400:
-        raise ProblemError(response.status_code, found if isinstance(found, dict) else {})
-    if not response.is_success or not isinstance(found, dict):
-        raise CommandError(
-            f"What answers at {response.url.copy_with(path='/')} is not Slipway's API (HTTP {response.status_code}).",
-            remedy="Name the gateway's own address with --url or SLIPWAY_URL.",
-            code=Exit.FAILED,
-        )
-    return found
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _pause_seconds(response: httpx.Response) -> float:

@@ -1,17 +1,24 @@
 """The `slipway` command: global flags, commands, and the one place where errors become exit codes."""
 
+import io
+import signal
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 
-from cli.commands import environments, platform, runs
+from cli.commands import environments, golden_paths, platform, runs, tokens
 from cli.commands.admin import admin
-from cli.failures import CommandError, Exit
-from cli.output import Format, Output
+from cli.failures import CommandError, Exit, ReaderGoneError
+from cli.output import Format, Output, drop_output
 from cli.session import Session
+
+_TAKES_A_VALUE = ("--output", "--url", "--token", "--token-file")
+_TERMINATED = 128 + signal.SIGTERM
 
 app = typer.Typer(
     name="slipway",
@@ -19,63 +26,93 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"auto_envvar_prefix": "SLIPWAY", "help_option_names": ["-h", "--help"]},
     help="Environments in minutes: pick a golden path, name it, pick a branch.",
+    epilog="-o, --url, --token and --token-file may also stand after the command."
+    " Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 not found, 130 interrupted.",
 )
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        sys.stdout.write(f"slipway {version('slipway')}\n")
-        raise typer.Exit
 
 
 @app.callback()
 def root(
     context: typer.Context,
     output: Annotated[Format, typer.Option("--output", "-o", help="How results are printed.")] = Format.TABLE,
-    url: Annotated[str | None, typer.Option(envvar="SLIPWAY_URL", help="The gateway.")] = None,
-    token: Annotated[str | None, typer.Option(envvar="SLIPWAY_TOKEN", help="An API token.")] = None,
-    token_file: Annotated[Path | None, typer.Option(envvar="SLIPWAY_TOKEN_FILE", help="A file with one.")] = None,
-    show_version: Annotated[  # noqa: ARG001 - its callback has done it
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    url: Annotated[str | None, typer.Option(help="The gateway; this directory's platform if left out.")] = None,
+    token: Annotated[str | None, typer.Option(help="An API token; others see what stands in a command line.")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="A file that holds an API token.")] = None,
+    show_version: Annotated[
+        bool,
+        # SLIPWAY_VERSION=0.1.0 may well be set for something else.
+        typer.Option("--version", help="Print the version.", is_eager=True, allow_from_autoenv=False),
     ] = False,
 ) -> None:
     """Take the global flags."""
+    if show_version:
+        sys.stdout.write(f"slipway {version('slipway')}\n")
+        raise typer.Exit
     context.obj = Session(Output(output), url, token, token_file)
 
 
-environments.register(app)
-runs.register(app)
-platform.register(app)
+for group in (environments, golden_paths, runs, tokens, platform):
+    group.register(app)
 app.add_typer(admin, name="admin")
 
 
 def main() -> None:
-    """Run a command and exit with its code."""
+    """Run the command of this process, and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ✓ is no reason to fail
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; answers its exit code."""
     output = Output()
     try:
-        code = app(standalone_mode=False)
+        return app(args=globals_first(arguments), prog_name="slipway", standalone_mode=False) or Exit.DONE
     except CommandError as error:
-        output.error(str(error), error.remedy, error.trace_id)
-        sys.exit(error.code)
+        output.error(error)
+        return error.code
     except typer.Abort:
-        output.progress.print("Nothing was changed.")
-        sys.exit(Exit.INTERRUPTED)
+        output.note("\nNothing was changed.")
+        return Exit.INTERRUPTED
     except typer.TyperException as error:
-        _explain_usage(output, error)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(Exit.DONE)
-    sys.exit(code if isinstance(code, int) else Exit.DONE)
+        if error.format_message():  # nothing was asked for: the help is printed already
+            output.error(_usage(error))
+        return error.exit_code
+    except ReaderGoneError:
+        drop_output()
+        return Exit.DONE
 
 
-def _explain_usage(output: Output, error: typer.TyperException) -> None:
+def globals_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the global flags before the command, where Typer wants them: people write them last."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = list(arguments)
+    while left:
+        argument = left.pop(0)
+        if argument == "--":
+            return [*first, *rest, argument, *left]
+        if argument == "-o" or argument in _TAKES_A_VALUE:
+            first += [argument, *left[:1]]
+            del left[:1]
+        elif argument.startswith((*(f"{flag}=" for flag in _TAKES_A_VALUE), "-o")):
+            first.append(argument)
+        else:
+            rest.append(argument)
+    return first + rest
+
+
+def _usage(error: typer.TyperException) -> CommandError:
+    """What Typer has to say of the arguments, said as we say it."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else app.info.name
-    if message := error.format_message():
-        output.error(message, f"`{command} --help` says what it takes.")
+    return CommandError(error.format_message(), remedy=f"`{command} --help` says what it takes.", code=Exit.USAGE)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(_TERMINATED)  # through the live view, which gives the cursor back
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What is printed where: results on standard output, progress on standard error, colour only for a terminal.
 
-Invariant: what a program reads (`-o json`, `-o yaml`) is a document and nothing else; what a pipe reads has whole lines,
-never folded or shortened.
+Invariant: what a program reads (`-o json`, `-o yaml`) is a document and nothing else; what a pipe reads has whole
+lines, never folded or shortened.
 """
 
 import json
@@ -23,6 +23,7 @@ Words = str | tuple[str, str] | Text
 
 _GAP = "  "
 _SHORTEST = 12
+_NARROWEST_PROSE = 20
 _ESCAPED_IN_JSON = {code: f"\\u{code:04x}" for code in range(127, 160)}
 """JSON may hold these as they are, but some terminals take them as commands."""
 
@@ -36,12 +37,12 @@ class Format(StrEnum):
 
 
 class Column(NamedTuple):
-    """A column of a table. On a narrow terminal those with the highest `spare` are left out first, 0 never; one that
-    `shrinks` is shortened with an ellipsis before that."""
+    """A column of a table. On a narrow terminal those with the highest `spare` are left out first, 0 never. The last
+    may be prose: then it takes the room that is left, and goes on below itself."""
 
     title: str
     spare: int = 0
-    shrinks: bool = False
+    prose: bool = False
 
 
 class _Stream(Console):
@@ -72,7 +73,7 @@ class Output:
     @property
     def columns(self) -> int | None:
         """The columns that a result may take; None where nobody counts them."""
-        return self.result.width if self.result.is_terminal else None
+        return self.result.width if _is_terminal(self.result) else None
 
     def document(self, value: Any) -> None:
         """Print the one result of a command for a program."""
@@ -89,6 +90,13 @@ class Output:
         """Print a line of the result; a terminal folds it, not we, so that it can be copied whole."""
         self.result.print(_joined(words))
 
+    def hang(self, head: Words, *words: Words) -> None:
+        """Print a line of the result that goes on, where it is too long, beside its head rather than below it."""
+        beginning = _joined((head,))
+        for line in self._folded(_joined(words), self.result, indent=beginning.cell_len):
+            self.result.print(Text.assemble(beginning, line))
+            beginning = Text(" " * beginning.cell_len)
+
     def note(self, *words: Words) -> None:
         """Print a line beside the result, folded between words on a terminal."""
         for line in self._folded(_joined(words), self.progress):
@@ -97,7 +105,7 @@ class Output:
     def error(self, error: CommandError) -> None:
         """Say what went wrong, where to read more, and last what to do next."""
         if error.code is Exit.INTERRUPTED:
-            self.note(str(error))
+            self.note(f"\n{error}")  # the terminal has written ^C where the cursor was
         else:
             self.note(("Error: ", "bold red"), str(error))
         for detail in error.details:
@@ -112,10 +120,7 @@ class Output:
         known = [(name, _joined((value,))) for name, value in facts if value]
         width = max((cell_len(name) for name, _ in known), default=0)
         for name, value in known:
-            head = f"{name:<{width}}"
-            for line in self._folded(value, self.result, indent=width + len(_GAP)):
-                self.result.print(Text.assemble((head, "dim"), _GAP, line))
-                head = " " * width
+            self.hang((f"{name:<{width}}{_GAP}", "dim"), value)
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], *, empty: str) -> None:
         """Print rows under headings; `empty` says what to do where there are none."""
@@ -123,20 +128,23 @@ class Output:
         if not cells:
             self.note(empty)
             return
+        filled = [any(row[place] for row in cells) for place in range(len(columns))]
         cells.insert(0, [Text(column.title, style="bold") for column in columns])
         widths = [max(row[place].cell_len for row in cells) for place in range(len(columns))]
-        shown = _fitting(columns, widths, self.columns)
+        shown = _fitting(columns, filled, widths, self.columns)
         for row in cells:
-            line = Text()
-            for place in shown:
-                cell = row[place].copy()
-                cell.truncate(widths[place], overflow="ellipsis", pad=place != shown[-1])
-                line.append(_GAP if line else "").append_text(cell)
-            self.result.print(line)
+            head = Text()
+            for place in shown[:-1]:
+                head.append_text(row[place]).append(" " * (widths[place] - row[place].cell_len)).append(_GAP)
+            if columns[shown[-1]].prose:
+                self.hang(head, row[shown[-1]])
+            else:
+                head.append_text(row[shown[-1]]).rstrip()
+                self.result.print(head)
 
     def _folded(self, text: Text, console: Console, indent: int = 0) -> Iterable[Text]:
         """The lines of `text`, on a terminal folded between words; a word longer than a line stays whole."""
-        if not console.is_terminal:
+        if not _is_terminal(console):
             return text.split(allow_blank=True)
         width = max(console.width - indent, _SHORTEST)
         return [part for line in text.split(allow_blank=True) for part in _fold(line, width)]
@@ -154,6 +162,12 @@ def drop_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
+
+
+def _is_terminal(console: Console) -> bool:
+    """Whether somebody reads lines of limited width there. Rich's own answer counts FORCE_COLOR, which may be set for a
+    pipe."""
+    return console.file.isatty()
 
 
 def _json(value: Any, indent: int | None = None) -> str:
@@ -182,21 +196,20 @@ def _cell(value: str | Text) -> Text:
     return value if isinstance(value, Text) else Text(one_line(value))
 
 
-def _fitting(columns: Sequence[Column], widths: list[int], available: int | None) -> list[int]:
-    """The places of the columns that are shown in `available` columns; shortens `widths` of those that shrink."""
+def _fitting(
+    columns: Sequence[Column], filled: Sequence[bool], widths: Sequence[int], available: int | None
+) -> list[int]:
+    """The places of the columns that are shown where there is room for `available` characters: those that say
+    something, the most important first."""
     if available is None:
         return list(range(len(columns)))
-    least = [min(w, max(_SHORTEST, len(c.title))) if c.shrinks else w for c, w in zip(columns, widths, strict=True)]
     shown: list[int] = []
     left = available + len(_GAP)
     for place in sorted(range(len(columns)), key=lambda place: columns[place].spare):
-        if columns[place].spare == 0 or left >= least[place] + len(_GAP):
+        least = (min(widths[place], _NARROWEST_PROSE) if columns[place].prose else widths[place]) + len(_GAP)
+        if columns[place].spare == 0 or (filled[place] and left >= least):
             shown.append(place)
-            left -= least[place] + len(_GAP)
-    for place in shown:
-        more = min(widths[place] - least[place], max(left, 0))
-        widths[place] = least[place] + more
-        left -= more
+            left -= least
     return sorted(shown)
 
 

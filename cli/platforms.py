@@ -1,14 +1,18 @@
 """Which platform is meant, and who asks: from flags, the environment, or the platform of this directory.
 
-Invariant: the embedded platform's own token is shown to that platform and to nobody else.
+Invariant: the embedded platform's own token is shown to that platform and to nobody else. A `.slipway` directory may
+come with somebody's repository, so what it says is held to what an embedded platform is: an address of this machine, a
+token file within the directory itself.
 """
 
+import ipaddress
 import json
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cli.failures import CommandError, Exit
 
@@ -42,9 +46,13 @@ def find_access(url: str | None, token: str | None, token_file: Path | None) -> 
             code=Exit.USAGE,
         )
     if not found_url.startswith(("http://", "https://")):
-        raise CommandError(f"{found_url} is no address of a gateway.", remedy="Write http://…", code=Exit.USAGE)
-    if token is None and token_file is None and found_url == embedded_url and platform.get("admin_token_file"):
-        token_file = Path(platform["admin_token_file"])
+        raise CommandError(
+            f"{found_url} is no address of a gateway.",
+            remedy="Write it like https://slipway.example.com.",
+            code=Exit.USAGE,
+        )
+    if token is None and token_file is None and found_url == embedded_url:
+        token_file = _admin_token_file(platform, found_url)
     if token is None and token_file is None:
         raise CommandError(
             f"No token is known for {found_url}.",
@@ -52,6 +60,29 @@ def find_access(url: str | None, token: str | None, token_file: Path | None) -> 
             code=Exit.USAGE,
         )
     return Access(found_url, _checked(token) if token is not None else _read_token(token_file))
+
+
+def _admin_token_file(platform: dict[str, Any], url: str) -> Path | None:
+    named = platform.get("admin_token_file")
+    if not named:
+        return None
+    path, root = Path(named), home()
+    if not is_loopback(url) or not path.resolve().is_relative_to(root.resolve()):
+        raise CommandError(
+            f"{root / 'platform.json'} does not describe a platform of this machine.",
+            remedy="Do not trust it, or name the platform and your token: --url, --token-file.",
+            code=Exit.REFUSED,
+        )
+    return path
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _checked(token: str, where: str = "What was given") -> str:
@@ -67,9 +98,10 @@ def _read_token(path: Path | None) -> str:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
+        owner = "Only its owner may read it. " if isinstance(error, PermissionError) else ""
         raise CommandError(
-            f"The token file {path} cannot be read ({reason}).",
-            remedy="Only its owner may read it: run as that user, or give a token of your own with --token-file.",
+            f"The token file {path} cannot be read: {reason}.",
+            remedy=f"{owner}Give a token of your own with --token-file (SLIPWAY_TOKEN_FILE) or SLIPWAY_TOKEN.",
             code=Exit.REFUSED,
         ) from error
     return _checked(text.strip(), f"What the file {path} holds")

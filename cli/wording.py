@@ -5,7 +5,6 @@ neither colour, move, rename nor rewrite anything there.
 """
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,9 +46,9 @@ def state(name: str | None) -> Text:
     return Text(f"{sign} {one_line(name)}", style=style)
 
 
-def things(items: Iterable[dict[str, Any]]) -> str:
-    """Resources in one line: `database apps/env_demo_api, route env-demo-api`."""
-    return ", ".join(f"{item['kind'].replace('_', ' ')} {item['id']}" for item in items)
+def thing(item: dict[str, Any]) -> str:
+    """A resource: `database apps/env_demo_api`."""
+    return f"{item['kind'].replace('_', ' ')} {item['id']}"
 
 
 def moment(text: str | None) -> datetime | None:

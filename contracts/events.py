@@ -265,6 +265,8 @@ class EnvironmentFailedData(OfRun):
     created: tuple[Resource, ...]
     undone: tuple[Resource, ...]
     left_behind: tuple[LeftBehind, ...]
+    kept: tuple[LeftBehind, ...] = ()
+    """What stays on purpose."""
     duration_seconds: float
 
 
@@ -279,6 +281,8 @@ class EnvironmentFailed(Event):
 class EnvironmentDeletedData(OfRun):
     removed: tuple[Resource, ...]
     left_behind: tuple[LeftBehind, ...]
+    kept: tuple[LeftBehind, ...] = ()
+    """What stays on purpose."""
     duration_seconds: float
 
 

@@ -1,4 +1,5 @@
-"""What would happen: a plan of an environment, made by the provisioner with Terraform before anything does."""
+"""What would happen, and what is wanted: questions that the provisioner answers from Terraform and from Git, changing
+nothing."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -6,6 +7,7 @@ from uuid import UUID
 from pydantic import StringConstraints
 
 from contracts.envelope import Value
+from contracts.names import EnvironmentName
 from contracts.queries import Query
 from contracts.values import EnvironmentSpec, Resource, Text
 
@@ -36,3 +38,26 @@ class PlanEnvironment(Query[Plan]):
     service = "provisioner"
     spec: EnvironmentSpec
     incarnation: UUID | None = None
+
+
+class CommittedState(Value):
+    """What the environments repository says that an environment shall be."""
+
+    spec: EnvironmentSpec | None = None
+    """None where the repository has no such directory, or has one whose manifest is refused."""
+    incarnation: UUID | None = None
+    """Whose directory it is. The platform writes it; a person who changes it changes nothing."""
+    commit: str | None = None
+    """The last commit that changed the directory, up to the one asked for."""
+    refused: Text = ""
+    """Why the manifest cannot be taken for a desired state, for whoever pushed it; values are not repeated."""
+
+
+class DesiredState(Query[CommittedState]):
+    """Read an environment's manifest back from the environments repository."""
+
+    name = "desired_state"
+    service = "provisioner"
+    environment: EnvironmentName
+    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """As of this commit of the branch that counts; None means the newest. Any other commit is not known."""

@@ -56,6 +56,8 @@ class RunView(Value):
     created: tuple[Resource, ...] = ()
     undone: tuple[Resource, ...] = ()
     left_behind: tuple[LeftBehind, ...] = ()
+    kept: tuple[LeftBehind, ...] = ()
+    """What stays on purpose."""
     stalled_since: Timestamp | None = None
     trace_id: str | None = None
     last_event_at: Timestamp
@@ -87,6 +89,8 @@ class EnvironmentView(Value):
     pipeline: Pipeline | None = None
     failure: Failure | None = None
     left_behind: tuple[LeftBehind, ...] = ()
+    kept: tuple[LeftBehind, ...] = ()
+    """What stays on purpose of an environment that is gone."""
     expires_at: Timestamp | None = None
     """When its time is up; None where it has no end."""
     kept_because: str | None = None

@@ -74,8 +74,8 @@ SAYS: Final[dict[ServiceName, tuple[type[Event], ...]]] = {
 
 HEARS: Final[dict[ServiceName, tuple[type[Event], ...]]] = {
     "gateway": (),
-    "provisioner": (EnvironmentRequested, InfraFailed, SecretsRevoked),
-    "secrets": (InfraReady, SecretsFailed, PipelineRemoved),
+    "provisioner": (EnvironmentRequested, EnvironmentUpdateRequested, InfraFailed, SecretsRevoked),
+    "secrets": (InfraReady, SecretsFailed, PipelineRemoved, AccessRequested, AccessRevocationRequested),
     "cicd": (SecretsStored, PipelineFailed, EnvironmentDeletionRequested),
     "catalog": (),  # everything: its durable has no filter of kinds
     "notifier": (EnvironmentReady, EnvironmentFailed, EnvironmentDeleted, RunStalled),

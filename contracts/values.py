@@ -55,7 +55,7 @@ class Resource(Value):
 
 
 class LeftBehind(Value):
-    """A thing that an undo could not, or would not, remove."""
+    """A thing that an undo did not remove, and why."""
 
     resource: Resource
     reason: Text
@@ -65,7 +65,12 @@ class Receipt(Value):
     """What an undo did."""
 
     removed: tuple[Resource, ...] = ()
+    restored: tuple[Resource, ...] = ()
+    """What the road back of an update put back to how it was before the run."""
     left_behind: tuple[LeftBehind, ...] = ()
+    """What should be gone and is not: somebody has to look at it."""
+    kept: tuple[LeftBehind, ...] = ()
+    """What stays on purpose, for instance a repository that holds people's work: nobody has to do anything."""
 
 
 class Database(Value):

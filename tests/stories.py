@@ -17,6 +17,7 @@ from contracts.events import (
     EnvironmentFailedData,
     EnvironmentReady,
     EnvironmentReadyData,
+    EnvironmentUpdateRequested,
     InfraDestroyed,
     InfraFailed,
     InfraReady,
@@ -32,7 +33,7 @@ from contracts.events import (
     StepFailed,
     Undone,
 )
-from contracts.values import Failure, Receipt, Resource, Step
+from contracts.values import EnvironmentSpec, Failure, Receipt, Resource, Step
 from tests import samples
 
 E = TypeVar("E", bound=Event)
@@ -53,6 +54,8 @@ class Story:
         self._second = timedelta(seconds=1)
         self.request = samples.requested(key, name, cause, **changes)
         self.events: list[Event] = [self.request]
+        self._spec = self.request.data.spec
+        self._previous: EnvironmentSpec | None = None
 
     @property
     def last(self) -> Event:
@@ -69,54 +72,57 @@ class Story:
 
     def create(self, until: Step = "pipeline") -> "Story":
         """The way forward, up to and including a step."""
-        name, wanted = self.request.subject, self.request.data.spec
+        name, of_run = self.request.subject, {"spec": self._spec, "previous": self._previous}
         made = samples.infrastructure(name)
-        self.add(InfraReady, InfraReadyData(spec=wanted, infrastructure=made))
+        self.add(InfraReady, InfraReadyData.model_validate({**of_run, "infrastructure": made}))
         if until == "infrastructure":
             return self
         stored = samples.secrets(name)
-        self.add(SecretsStored, SecretsStoredData(spec=wanted, infrastructure=made, secrets=stored))
+        self.add(SecretsStored, SecretsStoredData.model_validate({**of_run, "infrastructure": made, "secrets": stored}))
         if until == "secrets":
             return self
-        self.add(
-            PipelineCreated,
-            PipelineCreatedData(spec=wanted, infrastructure=made, secrets=stored, pipeline=samples.pipeline(name)),
-        )
+        everything = {**of_run, "infrastructure": made, "secrets": stored, "pipeline": samples.pipeline(name)}
+        self.add(PipelineCreated, PipelineCreatedData.model_validate(everything))
         return self
 
     def fail(self, step: Step) -> "Story":
         """A step fails, and everything is undone."""
         failure = Failure(step=step, code="refused", message="It would not.", next_step="Ask for less.")
-        self.add(FAILED[step], StepFailed(spec=self.request.data.spec, failure=failure))
+        self.add(FAILED[step], StepFailed(spec=self._spec, previous=self._previous, failure=failure))
         return self.undo(step)
 
     def undo(self, step: Step) -> "Story":
         """The road back from a step, that one included."""
         for name, kind in _road_back(step):
             receipt = Receipt(removed=(REMOVED[name],))
-            self.add(kind, Undone(spec=self.request.data.spec, receipt=receipt))
+            self.add(kind, Undone(spec=self._spec, previous=self._previous, receipt=receipt))
         return self
+
+    def update(self, **changes: Any) -> "Story":
+        """Somebody asks for something else."""
+        before = self._spec
+        self._previous = before
+        self._spec = before.model_copy(update=changes)
+        return self._ask(EnvironmentUpdateRequested)
 
     def delete(self) -> "Story":
         """Somebody asks for its end, and everything is undone."""
+        self._previous = None
+        return self._ask(EnvironmentDeletionRequested).undo("pipeline")
+
+    def _ask(self, kind: type[Event]) -> "Story":
         cause = uuid4()
-        event_id = self._key.derive(cause, EnvironmentDeletionRequested.kind)
-        self.add(
-            EnvironmentDeletionRequested,
-            Asked(spec=self.request.data.spec, requested_by="ada"),
-            id=event_id,
-            runid=event_id,
-            causationid=cause,
-            correlationid=event_id,
-            source="gateway",
-        )
-        return self.undo("pipeline")
+        event_id = self._key.derive(cause, kind.kind)
+        asked = Asked(spec=self._spec, previous=self._previous, requested_by="ada")
+        self.add(kind, asked, id=event_id, runid=event_id, causationid=cause, correlationid=event_id, source="gateway")
+        return self
 
     def ready(self) -> "Story":
         """The verdict of a creation."""
-        name, wanted = self.request.subject, self.request.data.spec
+        name, wanted = self.request.subject, self._spec
         data = EnvironmentReadyData(
             spec=wanted,
+            previous=self._previous,
             infrastructure=samples.infrastructure(name),
             secrets=samples.secrets(name),
             pipeline=samples.pipeline(name),
@@ -129,14 +135,20 @@ class Story:
         """The verdict of a run that was undone."""
         failure = Failure(step=step, code="refused", message="It would not.", next_step="Ask for less.")
         data = EnvironmentFailedData(
-            spec=self.request.data.spec, failure=failure, created=(), undone=(), left_behind=(), duration_seconds=3
+            spec=self._spec,
+            previous=self._previous,
+            failure=failure,
+            created=(),
+            undone=(),
+            left_behind=(),
+            duration_seconds=3,
         )
         self.add(EnvironmentFailed, data, source="catalog")
         return self
 
     def deleted(self) -> "Story":
         """The verdict of a deletion."""
-        data = EnvironmentDeletedData(spec=self.request.data.spec, removed=(), left_behind=(), duration_seconds=3)
+        data = EnvironmentDeletedData(spec=self._spec, removed=(), left_behind=(), duration_seconds=3)
         self.add(EnvironmentDeleted, data, source="catalog")
         return self
 

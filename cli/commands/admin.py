@@ -1,26 +1,39 @@
 """admin: what the platform team does. Dead letters, for now: list, show, replay."""
 
 import base64
+import json
+from collections.abc import Iterator
+from itertools import islice
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from cli.output import ago
-from cli.session import session
+from cli.gateway import Json, at
+from cli.output import Column
+from cli.session import Session, session
+from cli.wording import ago, when
 
 admin = typer.Typer(no_args_is_help=True, help="What the platform team does.")
 dead_letters = typer.Typer(no_args_is_help=True, help="Messages that no service could handle.")
 admin.add_typer(dead_letters, name="dead-letters")
 
-Sequence = Annotated[int, typer.Argument(help="The dead letter's number.", min=1)]
+Number = Annotated[int, typer.Argument(help="The dead letter's number.", min=1)]
+
+_COLUMNS = (
+    Column("NUMBER"), Column("WHEN", spare=2), Column("SERVICE"), Column("REASON", spare=1), Column("SUBJECT", spare=3),
+    Column("ERROR", prose=True),
+)  # fmt: skip
+_PAGE = 200
 
 
 @dead_letters.command("list")
-def list_(context: typer.Context, limit: Annotated[int, typer.Option(min=1, max=200)] = 50) -> None:
+def list_(
+    context: typer.Context, limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 50
+) -> None:
     """List dead letters, the newest first."""
     here = session(context)
-    items = here.gateway.get("/api/v1/admin/dead-letters", limit=limit)["items"]
+    items = list(islice(_letters(here, min(limit, _PAGE)), limit))
     if here.output.for_programs:
         here.output.document(items)
         return
@@ -28,29 +41,61 @@ def list_(context: typer.Context, limit: Annotated[int, typer.Option(min=1, max=
         [str(item["sequence"]), ago(item["time"]), item["service"], item["reason"], item["subject"], item["error"]]
         for item in items
     ]
-    here.output.table(("NUMBER", "WHEN", "SERVICE", "REASON", "SUBJECT", "ERROR"), rows, empty="No dead letters.")
+    here.output.table(_COLUMNS, rows, empty="No dead letters: every message was handled.")
+
+
+def _letters(here: Session, page_size: int) -> Iterator[Json]:
+    before: int | None = None
+    while True:
+        page = here.gateway.get(at("admin", "dead-letters"), limit=page_size, before=before)
+        yield from page["items"]
+        before = page.get("next_before")
+        if before is None:
+            return
 
 
 @dead_letters.command("show")
-def show(context: typer.Context, number: Sequence) -> None:
+def show(context: typer.Context, number: Number) -> None:
     """Show one with its original bytes."""
     here = session(context)
-    item = here.gateway.get(f"/api/v1/admin/dead-letters/{number}")
+    item = here.gateway.get(at("admin", "dead-letters", number))
     if here.output.for_programs:
         here.output.document(item)
         return
-    body = base64.b64decode(item.pop("body_base64"))
-    here.output.facts((key.replace("_", " "), str(value)) for key, value in item.items() if value is not None)
-    printable = body.decode("utf-8", errors="backslashreplace")
-    here.output.result.print(Text("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in printable)))
+    here.output.facts(
+        [
+            ("number", str(item["sequence"])),
+            ("when", when(item["time"])),
+            ("service", item["service"]),
+            ("subject", item["subject"]),
+            ("reason", item["reason"]),
+            ("error", item["error"]),
+            ("trace", item["trace_id"]),
+            ("size", f"{item['size_bytes']} bytes"),
+        ]
+    )
+    here.output.say()
+    here.output.say(_body(base64.b64decode(item["body_base64"])))
+    here.output.say()
+    if item["replayable"]:
+        here.output.say("Once its cause is mended: ", (f"slipway admin dead-letters replay {number}", "bold"))
+    else:
+        here.output.say("It cannot be sent back: nothing is known of the message it was.")
+
+
+def _body(body: bytes) -> str:
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body.decode("utf-8", errors="backslashreplace")
 
 
 @dead_letters.command("replay")
-def replay(context: typer.Context, number: Sequence) -> None:
+def replay(context: typer.Context, number: Number) -> None:
     """Send one back to the service that could not handle it. Safe to repeat: what is done is not done again."""
     here = session(context)
-    sent = here.gateway.post(f"/api/v1/admin/dead-letters/{number}/replay")
+    sent = here.gateway.post(at("admin", "dead-letters", number, "replay"))
     if here.output.for_programs:
         here.output.document(sent)
     else:
-        here.output.result.print(Text(f"Sent back to {sent['service']}."))
+        here.output.say(f"Sent back to {sent['service']}. If it fails again: slipway admin dead-letters list")

@@ -1,96 +1,61 @@
-"""create, ls, show, open, secrets, rm, templates: environments and the golden paths they are made from."""
+"""create, ls, show, open, secrets, rm: environments, from the first day to the last."""
 
 import json
 import sys
 import webbrowser
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from rich.text import Text
 
+from cli import completion
+from cli.commands.arguments import Name, NoWait
 from cli.failures import CommandError, Exit
-from cli.gateway import Json
-from cli.output import ago, seconds, state
+from cli.following import accepted, asking, finish, usual_seconds
+from cli.gateway import Json, at
+from cli.output import Column
+from cli.screens import environment as screen
 from cli.session import Session, session
-from cli.summaries import environment_facts, failure, next_commands
-from cli.watching import usual_seconds, watch
+from cli.wording import ago, thing
 
-Name = Annotated[str, typer.Argument(help="The environment's name.")]
+_STATES = ("creating", "updating", "ready", "undoing", "failed", "deleting", "deleted")
+_KINDS = ("preview", "staging", "production")
 
 
 def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="A DNS label of at most 40 characters: a-z, 0-9 and single hyphens.")],
-    template: Annotated[str, typer.Option("--template", "-t", help="The golden path: see `slipway templates`.")],
+    template: Annotated[
+        str,
+        typer.Option(
+            "--template", "-t", help="The golden path: see `slipway templates`.", autocompletion=completion.golden_paths
+        ),
+    ],
     branch: Annotated[
-        str | None, typer.Option(help="The branch to deploy; the golden path's default if left out.")
+        str | None, typer.Option("--branch", "-b", help="The branch to deploy; the golden path's default if left out.")
     ] = None,
     repo: Annotated[str | None, typer.Option(help="owner/name of the repository; made new if left out.")] = None,
-    kind: Annotated[str | None, typer.Option(help="preview, staging or production.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help=f"{', '.join(_KINDS)}; the golden path's default.", autocompletion=lambda: _KINDS)
+    ] = None,
     team: Annotated[str | None, typer.Option(help="The team that owns it; yours if you have one.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter as key=value; may be repeated.")] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the run's id and return.")] = False,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", envvar="SLIPWAY_CREATE_SET", help="A parameter as key=value; may be repeated."),
+    ] = None,
+    no_wait: NoWait = False,
 ) -> None:
     """Create an environment and watch it become ready."""
     here = session(context)
-    body: Json = {"name": name, "golden_path": template}
-    body |= {
-        key: value for key, value in (("branch", branch), ("repository", repo), ("kind", kind), ("team", team)) if value
-    }
-    if set_:
-        body["parameters"] = dict(_parameter(text) for text in set_)
-    accepted = here.gateway.post("/api/v1/environments", body)
+    asked = {"branch": branch, "repository": repo, "kind": kind, "team": team}
+    body: Json = {"name": name, "golden_path": template} | {key: value for key, value in asked.items() if value}
+    if parameters:
+        body["parameters"] = dict(_parameter(text) for text in parameters)
+    with asking(name):
+        answer = here.gateway.post(at("environments"), body)
     if no_wait:
-        _accepted(here, accepted)
-        return
-    usual = usual_seconds(here.gateway, template)
-    expected = f", usually {seconds(usual['total'])}" if usual.get("total") else ""
-    here.output.progress.print(Text(f"Creating {name} from {template}{expected}. Ctrl-C leaves it running."))
-    finish(here, accepted["run"], usual)
-
-
-def finish(here: Session, run: Json, usual: dict[str, float]) -> None:
-    """Follow a run to its end and print what came of it. Raises CommandError where it failed."""
-    try:
-        progress = watch(here.gateway, here.output, run, usual=usual)
-    except KeyboardInterrupt:
-        here.output.progress.print(
-            Text(f"\nThe run goes on. Watch it again with: slipway logs {run['environment']} -f")
-        )
-        raise typer.Exit(Exit.INTERRUPTED) from None
-    verdict = progress.verdict or here.gateway.get(f"/api/v1/runs/{run['id']}")
-    environment = here.gateway.get(f"/api/v1/environments/{run['environment']}")
-    succeeded = verdict["state"] == "succeeded"
-    if here.output.for_programs:
-        here.output.document({"environment": environment, "run": here.gateway.get(f"/api/v1/runs/{run['id']}")})
-    elif not succeeded:
-        failure(here.output, verdict)
-        here.output.result.print(Text(f"Trace: slipway trace {run['environment']}"))
-    elif run["kind"] == "delete":
-        _deleted(here, run, verdict)
+        accepted(here, answer)
     else:
-        here.output.result.print()
-        ended = here.gateway.get(f"/api/v1/runs/{run['id']}")
-        more = (("trace", ended.get("links", {}).get("trace")), ("took", seconds(verdict.get("duration_seconds"))))
-        environment_facts(here.output, environment, more)
-        next_commands(here.output, environment)
-    if not succeeded:
-        raise typer.Exit(Exit.FAILED)
-
-
-def _deleted(here: Session, run: Json, verdict: Json) -> None:
-    failure(here.output, verdict)
-    took = seconds(verdict.get("duration_seconds"))
-    here.output.result.print(Text(f"○ {run['environment']} is deleted ({took}); its name is free again."))
-
-
-def _accepted(here: Session, accepted: Json) -> None:
-    if here.output.for_programs:
-        here.output.document(accepted)
-    else:
-        here.output.result.print(accepted["run"]["id"])
-        name = accepted["environment"]["name"]
-        here.output.progress.print(Text(f"Accepted. Watch it with: slipway logs {name} -f"))
+        finish(here, answer["run"], f"Creating {name} from {template}", usual_seconds(here.gateway, template))
 
 
 def _parameter(text: str) -> tuple[str, object]:
@@ -98,35 +63,59 @@ def _parameter(text: str) -> tuple[str, object]:
     if not separator or not key:
         raise CommandError(f"{text!r} is no parameter.", remedy="Write --set key=value.", code=Exit.USAGE)
     try:
-        return key, json.loads(value)
+        return key, json.loads(value, parse_constant=_no_number)
     except ValueError:
         return key, value
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is a word, whatever Python thinks")
 
 
 def ls(
     context: typer.Context,
     team: Annotated[str | None, typer.Option(help="Only this team's.")] = None,
-    state_: Annotated[str | None, typer.Option("--state", help="Only these: ready, creating, failed, …")] = None,
-    template: Annotated[str | None, typer.Option("--template", "-t", help="Only of this golden path.")] = None,
+    in_state: Annotated[
+        str | None,
+        typer.Option(
+            "--state",
+            envvar="SLIPWAY_LS_STATE",
+            help=f"Only these: {', '.join(_STATES)}.",
+            autocompletion=lambda: _STATES,
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option("--template", "-t", help="Only of this golden path.", autocompletion=completion.golden_paths),
+    ] = None,
     query: Annotated[str | None, typer.Option("--query", "-q", help="Only names that contain this.")] = None,
-    all_: Annotated[bool, typer.Option("--all", "-a", help="Deleted ones as well.")] = False,
+    with_deleted: Annotated[
+        bool, typer.Option("--all", "-a", envvar="SLIPWAY_LS_ALL", help="Deleted ones as well.")
+    ] = False,
 ) -> None:
     """List environments."""
     here = session(context)
-    filters = {"team": team, "state": state_, "golden_path": template, "q": query, "include_deleted": str(all_).lower()}
-    items = list(here.gateway.every("/api/v1/environments", **filters))
+    include_deleted = str(with_deleted or in_state == "deleted").lower()  # who names that state means to see them
+    items = list(
+        here.gateway.every(
+            at("environments"),
+            team=team,
+            state=in_state,
+            golden_path=template,
+            q=query,
+            include_deleted=include_deleted,
+        )
+    )
     if here.output.for_programs:
         here.output.document(items)
         return
-    rows: list[list[str | Text]] = [
-        [
-            item["name"], state(item["state"]), item["kind"], item["golden_path"], item["owner"]["team"],
-            ago(item["created_at"]), ago(item.get("expires_at")), item.get("url") or "",
-        ]
-        for item in items
-    ]  # fmt: skip
-    columns = ("NAME", "STATE", "KIND", "GOLDEN PATH", "TEAM", "CREATED", "EXPIRES", "URL")
-    here.output.table(columns, rows, empty="No environments yet. Create one: slipway create NAME --template nodejs-api")
+    filtered = any((team, in_state, template, query))
+    empty = "No environment is like this." if filtered else "No environments yet."
+    here.output.table(
+        screen.COLUMNS,
+        (screen.row(item) for item in items),
+        empty=f"{empty} Create one: slipway create NAME --template nodejs-api",
+    )
 
 
 def show(
@@ -136,22 +125,26 @@ def show(
 ) -> None:
     """Show one environment."""
     here = session(context)
-    environment = here.gateway.get(f"/api/v1/environments/{name}")
+    environment = here.gateway.get(at("environments", name))
     if here.output.for_programs:
         here.output.document(environment)
     else:
-        environment_facts(here.output, environment, show_git=git)
-        if environment["state"] == "ready":
-            next_commands(here.output, environment)
+        screen.page(here.output, environment, show_git=git)
 
 
 def open_(context: typer.Context, name: Name) -> None:
-    """Open an environment's URL in the browser, and print it."""
+    """Print an environment's URL, and open it in the browser where there is one."""
     here = session(context)
-    url = here.gateway.get(f"/api/v1/environments/{name}").get("url")
-    if not url:
-        raise CommandError(f"{name} has no URL.", remedy=f"`slipway show {name}` tells its state.", code=Exit.FAILED)
-    here.output.result.print(url)
+    environment = here.gateway.get(at("environments", name))
+    url = environment.get("url") or ""
+    if not url.startswith(("http://", "https://")):
+        raise CommandError(
+            f"{name} has no URL: it is {environment['state']}.", remedy=f"`slipway show {name}` tells more."
+        )
+    if here.output.for_programs:
+        here.output.document({"url": url})
+        return
+    here.output.say(url)
     if sys.stdout.isatty():
         webbrowser.open(url)
 
@@ -159,60 +152,82 @@ def open_(context: typer.Context, name: Name) -> None:
 def secrets(context: typer.Context, name: Name) -> None:
     """Name an environment's secrets, and say where their values are."""
     here = session(context)
-    found = here.gateway.get(f"/api/v1/environments/{name}").get("secrets")
+    environment = here.gateway.get(at("environments", name))
+    found = environment.get("secrets")
+    if not found:
+        raise CommandError(
+            f"{name} has no secrets: it is {environment['state']}.",
+            remedy=f"`slipway show {name}` tells more.",
+            code=Exit.NOT_FOUND,
+        )
     if here.output.for_programs:
         here.output.document(found)
         return
-    if not found:
-        raise CommandError(f"{name} has no secrets yet.", remedy=f"`slipway show {name}` tells its state.")
-    rows: list[list[str | Text]] = [[secret, found["path"], str(found["version"])] for secret in found["names"]]
-    if role := found.get("database_role"):
-        rows.append(["database credentials", f"database/creds/{role}", "leased"])
-    here.output.table(("NAME", "PATH IN OPENBAO", "VERSION"), rows, empty="No secrets.")
+    rows = [[secret, found["path"], str(found["version"])] for secret in found["names"]]
+    role = found.get("database_role")
+    if role:
+        rows.append(["database login", f"database/creds/{role}", "leased"])
+    here.output.table(
+        (Column("NAME"), Column("PATH IN OPENBAO"), Column("VERSION", spare=1)), rows, empty=f"{name} has no secrets."
+    )
+    here.output.note(f"\nMembers of {found['access_group']} read the values with:")
+    here.output.note(f"  bao kv get {found['path']}")
+    if role:
+        here.output.note(f"  bao read database/creds/{role}")
 
 
 def rm(
     context: typer.Context,
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    confirm: Annotated[str | None, typer.Option(help="The name once more; needed off a terminal without -y.")] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the run's id and return.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask (on a terminal).")] = False,
+    confirm: Annotated[str | None, typer.Option(help="The name once more: needed off a terminal.")] = None,
+    no_wait: NoWait = False,
 ) -> None:
     """Delete an environment and everything that was made for it."""
     here = session(context)
-    environment = here.gateway.get(f"/api/v1/environments/{name}")
-    if not yes and confirm != name:
-        if not sys.stdin.isatty() or confirm is not None:
-            raise CommandError(
-                f"Deleting {name} needs its name once more.", remedy=f"Add --confirm {name}.", code=Exit.USAGE
-            )
-        resources = (environment.get("infrastructure") or {}).get("resources", [])
-        for resource in resources:
-            here.output.progress.print(Text(f"  {resource['kind']} {resource['id']}"))
-        typer.confirm(f"Delete {name} and these {len(resources)} things?", abort=True, err=True)
-    accepted = here.gateway.delete(f"/api/v1/environments/{name}")
+    _confirm(here, name, yes=yes, confirm=confirm)
+    with asking(name):
+        answer = here.gateway.delete(at("environments", name))
     if no_wait:
-        _accepted(here, accepted)
+        accepted(here, answer)
     else:
-        finish(here, accepted["run"], {})
+        finish(here, answer["run"], f"Deleting {name}")
 
 
-def templates(
-    context: typer.Context, name: Annotated[str | None, typer.Argument(help="One golden path.")] = None
-) -> None:
-    """List the golden paths, or show one with its parameters."""
-    here = session(context)
-    if name:
-        here.output.document(here.gateway.get(f"/api/v1/golden-paths/{name}"))
+def _confirm(here: Session, name: str, *, yes: bool, confirm: str | None) -> None:
+    if confirm is not None and confirm != name:
+        raise CommandError(f"--confirm says {confirm}, not {name}: nothing was changed.", code=Exit.REFUSED)
+    if confirm == name:
         return
-    items = here.gateway.get("/api/v1/golden-paths")["items"]
-    if here.output.for_programs:
-        here.output.document(items)
+    if not sys.stdin.isatty():
+        raise CommandError(
+            f"Deleting {name} needs its name once more, for nobody can be asked here.",
+            remedy=f"Add --confirm {name}. Nothing was changed.",
+            code=Exit.USAGE,
+        )
+    if yes:
         return
-    rows: list[list[str | Text]] = [
-        [item["name"], item["version"], ", ".join(item["kinds"]), item["owner"], item["title"]] for item in items
-    ]
-    here.output.table(("NAME", "VERSION", "KINDS", "OWNER", "WHAT IT IS"), rows, empty="No golden paths are installed.")
+    _what_goes(here, here.gateway.get(at("environments", name)))
+    if typer.prompt("Type its name to delete it", err=True).strip() != name:
+        raise CommandError("This is not its name: nothing was changed.", code=Exit.REFUSED)
+
+
+def _what_goes(here: Session, environment: Json) -> None:
+    owner, pipeline = environment["owner"], environment.get("pipeline") or {}
+    note = here.output.note
+    note(
+        (environment["name"], "bold"),
+        f": {environment['kind']}, {environment['state']}, of {owner['person']} and team {owner['team']},"
+        f" last changed {ago(environment['updated_at'])}. This goes:",
+    )
+    for resource in (environment.get("infrastructure") or {}).get("resources", ()):
+        note(f"  {thing(resource)}", (" with its data" if resource["kind"] == "database" else "", "yellow"))
+    if secrets_ := environment.get("secrets"):
+        note(f"  secrets {secrets_['path']} and access of {secrets_['access_group']}")
+    if pipeline.get("workflow_path"):
+        note(f"  workflow {pipeline['workflow_path']} in {environment['repository']}")
+    if pipeline.get("origin") == "created":
+        note(f"  repository {environment['repository']}, unless it holds work of yours")
 
 
 def register(app: typer.Typer) -> None:
@@ -223,4 +238,3 @@ def register(app: typer.Typer) -> None:
     app.command("open")(open_)
     app.command("secrets")(secrets)
     app.command("rm")(rm)
-    app.command("templates")(templates)

@@ -1,18 +1,18 @@
-"""up, down, status, demo, doctor: the embedded platform on this machine."""
+"""up, down, status, demo, doctor: the embedded platform on this machine, or how a gateway elsewhere is doing."""
 
 import os
 import sys
+from importlib.util import find_spec
 
 import typer
 
-from cli.platforms import HOME_VARIABLE, home
+from cli.failures import CommandError, Exit
+from cli.platforms import HOME_VARIABLE, description, home
+from cli.screens import checks as screen
 from cli.session import session
 
-
-def _embedded(*arguments: str) -> None:
-    """Hand this process over to the embedded platform, which may not be installed with a client alone."""
-    os.environ.setdefault(HOME_VARIABLE, str(home()))
-    os.execv(sys.executable, [sys.executable, "-m", "deploy.embedded", *arguments])  # noqa: S606 - ourselves, no shell
+_MODULE = "deploy.embedded"
+_PORT_BASE_VARIABLE = "SLIPWAY_PORT_BASE"
 
 
 def up() -> None:
@@ -21,13 +21,13 @@ def up() -> None:
 
 
 def down() -> None:
-    """Stop it."""
+    """Stop it; its data stays."""
     _embedded("down")
 
 
-def status(context: typer.Context) -> None:
+def status() -> None:
     """Show its processes."""
-    _embedded("status", "--output", session(context).output.form)
+    _embedded("status")
 
 
 def demo() -> None:
@@ -36,8 +36,36 @@ def demo() -> None:
 
 
 def doctor(context: typer.Context) -> None:
-    """Say what is wrong, and how to mend it."""
-    _embedded("doctor", "--output", session(context).output.form)
+    """Say what is wrong, and how to mend it: of this machine's platform, or of the gateway that --url names."""
+    here = session(context)
+    if here.url is None and (description() or _is_installed()):
+        _embedded("doctor")
+    if not screen.show(here):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _is_installed() -> bool:
+    """Whether the embedded platform is; a client may be installed alone."""
+    try:
+        return find_spec(_MODULE) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _embedded(command: str) -> None:
+    """Hand this process over to the embedded platform. Does not return."""
+    if not _is_installed():
+        raise CommandError(
+            "Only the command line is installed here, not the platform.",
+            remedy="Name a platform elsewhere with --url (SLIPWAY_URL), or run `make install` in a checkout.",
+            code=Exit.USAGE,
+        )
+    os.environ.setdefault(HOME_VARIABLE, str(home()))
+    if base := description().get("port_base"):
+        os.environ.setdefault(_PORT_BASE_VARIABLE, str(base))
+    sys.stdout.flush()
+    # -P: a directory called `deploy` where one happens to stand is not ours.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", _MODULE, command])  # noqa: S606 - ourselves, no shell
 
 
 def register(app: typer.Typer) -> None:

@@ -1,70 +1,95 @@
 """runs, logs, trace: what happened, what is happening, and how long each part took."""
 
+import re
+from itertools import islice
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from cli.commands.environments import finish
-from cli.failures import CommandError, Exit
-from cli.gateway import Json
+from cli import completion
+from cli.commands.arguments import NameOrRun
+from cli.failures import CommandError, Exit, ProblemError
+from cli.gateway import Json, at
+from cli.progress import Progress
+from cli.screens import run as screen
+from cli.screens.live import line_words
+from cli.screens.waterfall import fetch, render
 from cli.session import Session, session
-from cli.summaries import run_row
-from cli.watching import Progress, usual_seconds
-from cli.waterfall import WIDE, fetch, render
 
-_CAUGHT_UP_SECONDS = 1.0
+_RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_BEGINNING_OF_A_RUN_ID = re.compile(rf"[0-9a-f]{{{screen.SHORT_ID}}}[0-9a-f-]*")
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_RUNS_SEARCHED = 1000
+_RUNS_A_PAGE = 100
+_ENDED = frozenset({"succeeded", "failed"})
 
 
 def runs(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Only this environment's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
+    name: Annotated[
+        str | None, typer.Argument(help="Only this environment's.", autocompletion=completion.environments)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
 ) -> None:
     """List runs, the newest first."""
     here = session(context)
-    path = f"/api/v1/environments/{name}/runs" if name else "/api/v1/runs"
-    items = here.gateway.get(path, limit=limit)["items"]
+    path = at("environments", name, "runs") if name else at("runs")
+    items = list(islice(here.gateway.every(path, page_size=min(limit, _RUNS_A_PAGE)), limit))
     if here.output.for_programs:
         here.output.document(items)
-        return
-    columns = ("RUN", "ENVIRONMENT", "KIND", "STATE", "BY", "WHEN", "TOOK", "TRACE")
-    here.output.table(columns, (run_row(run) for run in items), empty="No runs yet.")
+    else:
+        here.output.table(screen.COLUMNS, (screen.row(run) for run in items), empty="No runs yet.")
 
 
 def logs(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The environment's name, or a run's id.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    name: NameOrRun,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends; exit as it did.")] = False,
 ) -> None:
-    """Print the log of an environment's latest run."""
+    """Print the log of a run: an environment's latest, or the one named."""
     here = session(context)
-    run = _latest_run(here, name)
-    if follow and run["state"] not in {"succeeded", "failed"}:
-        finish(here, run, usual_seconds(here.gateway, run["golden_path"]))
-        return
-    events = here.gateway.stream(run["id"], idle_seconds=_CAUGHT_UP_SECONDS)
-    if here.output.for_programs:
-        here.output.document([{"id": event.id, "event": event.event, **event.data} for event in events])
-        return
-    progress = Progress(run["environment"], {})
-    for event in events:
-        for line in progress.apply(event):
-            here.output.result.print(Text(line))
-    if progress.verdict:
-        here.output.result.print(Text(f"{run['environment']}: {progress.verdict['state']}"))
+    run = _find_run(here, name)
+    progress = Progress(run["environment"], run["kind"], run["requested_at"])
+    try:
+        for event in here.gateway.follow(run["id"], until_caught_up=not follow):
+            lines = progress.apply(event)
+            if here.output.for_programs and event.id:
+                here.output.item({"id": event.id, "event": event.event, **event.data})
+            else:
+                print_line = here.output.hang if event.id else here.output.note
+                for line in lines:
+                    print_line(*line_words(line))
+    except KeyboardInterrupt:
+        ways_on = f"The run goes on: slipway logs {name} -f" if run["state"] not in _ENDED else ""
+        raise CommandError("Interrupted.", remedy=ways_on, code=Exit.INTERRUPTED) from None
+    _say_how_it_stands(here, name, run, progress)
+    if follow and (progress.verdict or run)["state"] == "failed":
+        raise typer.Exit(Exit.FAILED)
+
+
+def _say_how_it_stands(here: Session, name: str, run: Json, progress: Progress) -> None:
+    verdict = progress.verdict
+    if verdict is None:
+        here.output.note(f"\nThe run is under way. Go on reading: slipway logs {name} -f")
+    elif not here.output.for_programs:
+        screen.verdict_line(here.output, run, verdict)
 
 
 def trace(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The environment's name, a run's id, or a trace id.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="The environment's name, a run's id, or a trace id.", autocompletion=completion.environments
+        ),
+    ],
 ) -> None:
     """Show the trace of an environment's latest run as a waterfall."""
     here = session(context)
-    trace_id = name if len(name) == 32 and "-" not in name else _latest_run(here, name).get("trace_id")
+    trace_id = name if _TRACE_ID.fullmatch(name) else _find_run(here, name).get("trace_id")
     if not trace_id:
         raise CommandError("This run was not traced.", remedy="Tracing is off on this platform.", code=Exit.NOT_FOUND)
-    traces_url = here.gateway.get("/api/v1/platform")["urls"].get("traces")
+    traces_url = here.gateway.get(at("platform"))["urls"].get("traces")
     if not traces_url:
         raise CommandError(
             "This platform names no trace store.", remedy=f"Look up trace {trace_id} where its spans go."
@@ -73,18 +98,37 @@ def trace(
     if here.output.for_programs:
         here.output.document([span.__dict__ for span in spans])
         return
-    # A pipe has no width: then lines are as long as the whole picture needs.
-    width = here.output.result.width if here.output.result.is_terminal else WIDE
-    here.output.result.print(render(spans, width), width=width if here.output.result.is_terminal else WIDE)
-    services = len({span.service for span in spans})
-    here.output.progress.print(Text(f"{len(spans)} spans, {services} services · {traces_url}/trace/{trace_id}"))
+    for line in render(spans, here.output.columns):
+        here.output.say(line)
+    services, failed = len({span.service for span in spans}), sum(span.failed for span in spans)
+    counts = f"{len(spans)} spans, {services} services" + (f", {failed} ✗ failed" if failed else "")
+    here.output.say(counts)
+    here.output.say(f"{traces_url.rstrip('/')}/trace/{trace_id}")
 
 
-def _latest_run(here: Session, name: str) -> Json:
-    if len(name) == 36 and name.count("-") == 4:
-        return here.gateway.get(f"/api/v1/runs/{name}")
-    environment = here.gateway.get(f"/api/v1/environments/{name}")
-    return here.gateway.get(f"/api/v1/runs/{environment['run_id']}")
+def _find_run(here: Session, name: str) -> Json:
+    """The run that `name` means: its id, the beginning of its id as tables show it, or an environment's latest."""
+    if _RUN_ID.fullmatch(name):
+        return here.gateway.get(at("runs", name))
+    try:
+        environment = here.gateway.get(at("environments", name))
+    except ProblemError as problem:
+        if problem.code is Exit.NOT_FOUND and _BEGINNING_OF_A_RUN_ID.fullmatch(name):
+            return _find_by_beginning(here, name)
+        raise
+    return here.gateway.get(at("runs", environment["run_id"]))
+
+
+def _find_by_beginning(here: Session, beginning: str) -> Json:
+    newest = islice(here.gateway.every(at("runs"), page_size=_RUNS_A_PAGE), _RUNS_SEARCHED)
+    found = [run for run in newest if run["id"].startswith(beginning)]
+    if len(found) == 1:
+        return found[0]
+    raise CommandError(
+        f"{len(found) or 'None'} of the newest {_RUNS_SEARCHED} runs begin with {beginning}.",
+        remedy="`slipway -o json runs` shows whole ids.",
+        code=Exit.NOT_FOUND,
+    )
 
 
 def register(app: typer.Typer) -> None:

@@ -22,7 +22,7 @@ def build(chassis: ChassisSettings, database_settings: DatabaseSettings, setting
     database = Database(database_settings, application_name="catalog")
     handlers = Handlers(
         store=PostgresEventStore(database, remembered_environments=settings.remembered_environments),
-        log=BusLog(service.bus),
+        log=BusLog(service.bus, service.key),
         key=service.key,
         publisher=service.publisher,
         clock=service.clock,

@@ -10,6 +10,7 @@ Invariants
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -58,6 +59,10 @@ class Handlers:
     async def position(self, *, fresh: bool = False) -> int:
         """The last sequence folded; without `fresh`, as far as this process knows."""
         return (await self.store.head(fresh=fresh)).sequence
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for this replica's turn, for a moment at most."""
+        return self.store.turn()
 
     async def fold(self, after: int, messages: Sequence[LogMessage]) -> bool:
         """Fold messages that follow `after`, and say what comes of them. False, with nothing changed, where the

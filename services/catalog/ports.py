@@ -1,6 +1,7 @@
 """What the catalog needs from outside. Each port has a twin in `adapters/memory.py`."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
@@ -57,6 +58,10 @@ class EventStore(Protocol):
 
     async def head(self, *, fresh: bool = False) -> Head:
         """How far the copy reaches. Without `fresh`, as far as this process knows: another replica may be ahead."""
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until no other replica has its turn, for a second at most. Correctness does not depend on it."""
         ...
 
     async def load(self, names: Collection[str]) -> tuple[Head, Mapping[str, Known]]:

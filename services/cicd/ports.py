@@ -69,7 +69,7 @@ class Forge(Protocol):
         its old name too, and tells the new one."""
         ...
 
-    async def create(self, repository: str, *, description: str, homepage: str) -> None:
+    async def create(self, repository: str, *, description: str, homepage: str) -> Repository:
         """Create a private repository with an initial commit. `PermanentError` where it exists."""
         ...
 
@@ -79,6 +79,10 @@ class Forge(Protocol):
 
     async def delete(self, repository: str) -> None:
         """Delete the repository with everything in it. Nothing happens where there is none."""
+        ...
+
+    async def archive(self, repository: str) -> None:
+        """Make the repository read-only, until a person unarchives it."""
         ...
 
     async def topics(self, repository: str) -> tuple[str, ...]:
@@ -93,8 +97,8 @@ class Forge(Protocol):
         """Its variables for workflows, by their upper-case names."""
         ...
 
-    async def set_variable(self, repository: str, name: str, value: str) -> None:
-        """Create or change a variable."""
+    async def set_variable(self, repository: str, name: str, value: str, *, replaces: bool = False) -> None:
+        """Create or change a variable. `replaces` says whether there is likely one: a wrong guess costs a request."""
         ...
 
     async def delete_variable(self, repository: str, name: str) -> None:
@@ -113,16 +117,20 @@ class Forge(Protocol):
         """Remove a deployment environment. Nothing happens where there is none."""
         ...
 
-    async def branches(self, repository: str) -> Mapping[str, str]:
-        """The commit at the head of each branch."""
+    async def branches(self, repository: str, *, prefix: str = "") -> Mapping[str, str]:
+        """The commit at the head of each branch whose name begins with `prefix`."""
         ...
 
-    async def history(self, repository: str, branch: str, *, limit: int) -> Sequence[Commit]:
-        """The last commits of a branch, newest first; none where the branch does not exist."""
+    async def has_tags(self, repository: str) -> bool:
+        """Whether anybody made a tag."""
         ...
 
-    async def read(self, repository: str, path: str, *, branch: str) -> bytes | None:
-        """A file's content, or None where there is no such file."""
+    async def history(self, repository: str, head: str, *, limit: int, path: str | None = None) -> Sequence[Commit]:
+        """The commit `head` and those before it, newest first, at most 100; with `path` only those that touched it."""
+        ...
+
+    async def read(self, repository: str, path: str, *, at: str) -> bytes | None:
+        """A file's content on a branch or in a commit, or None where there is no such file."""
         ...
 
     async def commit(
@@ -134,8 +142,8 @@ class Forge(Protocol):
         keep_other_files: bool,
         message: str,
         at: datetime,
-    ) -> str:
-        """Store a commit, on no branch yet, and return its id. The same arguments give the same commit."""
+    ) -> Commit:
+        """Store a commit of ours, on no branch yet. The same arguments give the same commit."""
         ...
 
     async def create_branch(self, repository: str, branch: str, commit: str) -> None:
@@ -143,7 +151,8 @@ class Forge(Protocol):
         ...
 
     async def forward_branch(self, repository: str, branch: str, commit: str) -> None:
-        """Move a branch to a descendant of its head. `PermanentError` where `commit` is none."""
+        """Move a branch to a descendant of its head. `PermanentError` where `commit` is none, or where the branch is
+        protected from us."""
         ...
 
     async def delete_branch(self, repository: str, branch: str) -> None:
@@ -158,7 +167,9 @@ class Forge(Protocol):
         """Pull requests from the branch `head`, newest first, in whatever state."""
         ...
 
-    async def open_pull_request(self, repository: str, *, head: str, base: str, title: str, body: str) -> None:
+    async def open_pull_request(
+        self, repository: str, *, head: str, base: str, title: str, body: str
+    ) -> PullRequest:
         """Open a pull request. `PermanentError` where there is an open one from `head` to `base`."""
         ...
 

@@ -33,6 +33,7 @@ from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.keeping import Keeping
 from services.gateway.handlers.reading import Reading
+from services.gateway.handlers.settling import Settling
 from services.gateway.handlers.tokens import Tokens
 from services.gateway.settings import GatewaySettings
 from services.gateway.subscriptions import requests
@@ -46,10 +47,11 @@ def main() -> None:
     golden_paths = DirectoryOfGoldenPaths(settings.golden_paths)
     run_log = StreamRunLog(service.bus)
     catalog, store = BusCatalog(service.bus), PostgresRequests(database)
+    settling = Settling(
+        requests=store, catalog=catalog, runs=LogRuns(service.bus, service.publisher), clock=service.clock
+    )
     asking = Asking(
-        requests=store,
-        catalog=catalog,
-        runs=LogRuns(service.bus, service.publisher),
+        settling=settling,
         golden_paths=golden_paths,
         clock=service.clock,
         defaults=Defaults(settings.organisation, settings.preview_days),
@@ -89,7 +91,9 @@ def main() -> None:
     service.checks["golden_paths"] = golden_paths.check
     service.prepare(prepare)
     service.alongside("http", server.run)
-    service.alongside("keeping", Keeping(asking, settings.care_interval_seconds, settings.republish_after_seconds).run)
+    service.alongside(
+        "keeping", Keeping(settling, settings.care_interval_seconds, settings.republish_after_seconds).run
+    )
     # The last given ends first: nobody new, then what is under way, then what it stands on.
     service.at_close(database.close)
     service.at_close(from_bus.drain)

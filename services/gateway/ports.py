@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from contracts.envelope import Event
-from contracts.events import Asked
 from contracts.golden_path import GoldenPath
 from contracts.queries import (
     Environments,
@@ -25,67 +24,51 @@ from contracts.queries import (
 )
 from contracts.step_log import StepLine
 from services.gateway.domain.refusals import RecordedRefusal
+from services.gateway.domain.requests import AcceptedRequest, Operation
 from services.gateway.domain.tokens import ApiToken
-
-Operation = Literal["create", "delete"]
 
 
 @dataclass(frozen=True)
-class RunRequest:
-    """One accepted ask for a run, as it is kept. Its `id` is the cause from which the event's id is derived, so
-    publishing it again says the same event again."""
+class Unconfirmed:
+    """As much of a request as it takes to see whether it is safe."""
 
-    id: UUID
-    principal: str
-    """`Principal.subject` of whoever asked."""
-    key: str
-    """The idempotency key; unique for its principal."""
-    fingerprint: bytes
-    operation: Operation
     event_id: UUID
-    """Of the event that begins the run: also the run's id."""
-    incarnation: UUID
-    environment: str
-    visible_teams: tuple[str, ...] | None
-    """Whose things the asker may be told of; None means all."""
-    asked: Asked
-    """The event's data, complete."""
-    traceparent: str | None
+    pending: bool
     requested_at: datetime
-    state: Literal["pending", "accepted", "refused"] = "pending"
-    sequence: int | None = None
-    """Where the log has the event, once it was accepted."""
-    refusal: RecordedRefusal | None = None
-    confirmed: bool = False
-    """The catalog has the event: nothing can lose it any more."""
 
 
 class RequestStore(Protocol):
     """Accepted requests, by idempotency key."""
 
-    async def find(self, principal: str, key: str) -> RunRequest | None:
+    async def find(self, principal: str, key: str) -> AcceptedRequest | None:
         """The request that this principal made under this key."""
         ...
 
-    async def claim(self, request: RunRequest) -> RunRequest:
+    async def claim(self, request: AcceptedRequest) -> AcceptedRequest:
         """Keep a new request; where its principal and key are taken, return the one that has them. Exactly one of any
         number of simultaneous callers gets its own back."""
         ...
 
-    async def accept(self, request_id: UUID, sequence: int) -> RunRequest:
-        """The log has its event at `sequence`. Repeating is safe."""
+    async def accept(self, request: AcceptedRequest, sequence: int) -> AcceptedRequest:
+        """The log has its event at `sequence`. Repeating is safe. A crash of the store may forget it again: then its
+        event is said again, under the same id. Raises LookupError where nobody made it."""
         ...
 
-    async def refuse(self, request_id: UUID, refusal: RecordedRefusal) -> RunRequest:
-        """It will not be carried out. A request that is confirmed stays as it is."""
+    async def refuse(self, request: AcceptedRequest, refusal: RecordedRefusal) -> AcceptedRequest:
+        """It will not be carried out. A request that is confirmed stays as it is. Raises LookupError where nobody made
+        it."""
         ...
 
     async def confirm(self, event_ids: Sequence[UUID]) -> None:
         """The catalog has these events."""
         ...
 
-    async def unconfirmed(self, asked_before: datetime, limit: int) -> list[RunRequest]:
-        """Requests, neither refused nor confirmed, that were made before this instant; the oldest first."""
+    async def unconfirmed(self, limit: int) -> list[Unconfirmed]:
+        """Requests that are neither refused nor confirmed; the oldest first."""
+        ...
+
+    async def with_events(self, event_ids: Sequence[UUID]) -> list[AcceptedRequest]:
+        """The requests that lead to these events, the oldest first."""
         ...
 
     async def floor(
@@ -139,7 +122,7 @@ class Catalog(Protocol):
 
 
 class OvertakenError(Exception):
-    """Something happened to the environment since the sequence that a run was to begin at."""
+    """Something happened to the environment since the sequence that a request expected."""
 
     def __init__(self, last_sequence: int) -> None:
         super().__init__(f"the log goes on to {last_sequence}")
@@ -147,13 +130,13 @@ class OvertakenError(Exception):
 
 
 class Runs(Protocol):
-    """The beginning of runs on the log."""
+    """Saying things on the log: what begins runs, what steers them, and what else a person may change."""
 
     def id_of(self, operation: Operation, cause: UUID) -> UUID:
-        """The id that the run begun by `cause` has."""
+        """The id of the event that `cause` leads to."""
         ...
 
-    async def begin(self, request: RunRequest, last_sequence: int) -> int:
+    async def begin(self, request: AcceptedRequest, last_sequence: int) -> int:
         """Put the request's event on the log, on the condition that nothing has happened to its environment since
         `last_sequence`; returns its sequence. Repeating is safe. Raises `OvertakenError`."""
         ...

@@ -1,8 +1,10 @@
 """The composition root: settings, adapters, handlers, service. Nothing connects before `run`."""
 
+from chassis.questions import answer_all
 from chassis.service import Service
 from chassis.settings import ChassisSettings
 from chassis.step_log import StepLog
+from contracts.plans import DesiredState, PlanEnvironment
 from services.provisioner.adapters.git import GitEnvironments
 from services.provisioner.adapters.golden_paths import DirectoryGoldenPaths
 from services.provisioner.adapters.infrastructure import TerraformInfrastructure
@@ -27,6 +29,11 @@ def main() -> None:
         golden_paths=DirectoryGoldenPaths(settings.golden_paths_directory, settings.modules_directory, settings.target),
         step_log=log,
         platform=settings.platform,
+    )
+    service.prepare(
+        lambda: answer_all(
+            service.bus, service.name, {PlanEnvironment: handlers.plan, DesiredState: handlers.desired_state}
+        )
     )
     service.subscribe(subscriptions(handlers), on_waiting=log.waiting)
     service.run()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from contracts.envelope import Event
+from contracts.plans import PlannedChange
 from contracts.values import Receipt, Resource
 
 Files = Mapping[str, bytes]
@@ -76,8 +77,26 @@ class Infrastructure(Protocol):
     and `PermanentError` where it cannot.
     """
 
-    async def apply(self, environment: str, files: Files, report: Report) -> Applied:
-        """Make or adopt what `files` describe; returns when a plan after it finds nothing to do."""
+    async def plan(self, environment: str, files: Files, *, new: bool) -> tuple[PlannedChange, ...]:
+        """What an apply of `files` would change, in the order of the resources' names; changes nothing itself, and
+        waits for nobody. `new` plans against nothing, whatever exists under that name."""
+        ...
+
+    async def apply(self, environment: str, files: Files, report: Report, *, keep_data: bool = False) -> Applied:
+        """Make or adopt what `files` describe; returns when a plan after it finds nothing to do.
+
+        With `keep_data` an apply that would destroy or replace what holds data is refused (`would_lose_data`) before
+        anything is changed; without, it is told to `report` and done.
+        """
+        ...
+
+    async def restore(self, environment: str, failed: Files, before: Files, run_id: str, report: Report) -> Receipt:
+        """Bring everything back to what `before` says after a run that was to make it what `failed` says.
+
+        The receipt tells what is gone again because only `failed` had it, and what could not be put back: destroyed
+        data among it, even where an empty thing stands in its place. What `before` has is never destroyed. A repeat for
+        the same run after an interruption tells of what the interrupted call did as well.
+        """
         ...
 
     async def destroy(self, environment: str, files: Files, report: Report) -> Receipt:
@@ -102,8 +121,14 @@ class EnvironmentsRepository(Protocol):
         """Make the environment's directory exactly `files`, in one pushed commit; no commit where it already is."""
         ...
 
-    async def read(self, environment: str) -> Committed | None:
-        """The environment's directory as the newest commit has it, or None."""
+    async def read(self, environment: str, commit: str | None = None) -> Committed | None:
+        """The environment's directory as the newest commit has it, or as `commit` of the same branch does; None where
+        there is no directory, or no such commit. What is answered names the commit that last changed the directory."""
+        ...
+
+    async def earlier(self, environment: str, commit: str | None) -> Committed | None:
+        """The environment's directory before `commit` changed it, or as it last was (None); None at its beginning.
+        Versions without the directory are passed over."""
         ...
 
     async def remove(self, environment: str, receipt: Receipt, change: Change) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from chassis.consuming import GaveUp, Subscription
 from contracts.events import (
     EnvironmentRequested,
+    EnvironmentUpdateRequested,
     InfraDestroyed,
     InfraFailed,
     InfraReady,
@@ -13,6 +14,7 @@ from contracts.events import (
     Undone,
 )
 from contracts.values import Failure, LeftBehind, Receipt, Resource
+from services.provisioner.domain import what_was_before
 from services.provisioner.handlers import Handlers
 
 
@@ -23,18 +25,26 @@ def subscriptions(handlers: Handlers) -> tuple[Subscription[Any], ...]:
             EnvironmentRequested, handlers.provision, says=InfraReady, or_else=InfraFailed, explain=explain_failure
         ),
         Subscription(
-            InfraFailed, handlers.destroy, says=InfraDestroyed, or_else=InfraDestroyed, explain=explain_left_behind
+            EnvironmentUpdateRequested,
+            handlers.provision,
+            says=InfraReady,
+            or_else=InfraFailed,
+            explain=explain_failure,
         ),
         Subscription(
-            SecretsRevoked, handlers.destroy, says=InfraDestroyed, or_else=InfraDestroyed, explain=explain_left_behind
+            InfraFailed, handlers.undo, says=InfraDestroyed, or_else=InfraDestroyed, explain=explain_left_behind
+        ),
+        Subscription(
+            SecretsRevoked, handlers.undo, says=InfraDestroyed, or_else=InfraDestroyed, explain=explain_left_behind
         ),
     )
 
 
-def explain_failure(event: EnvironmentRequested, gave_up: GaveUp) -> StepFailed:
-    """Why there is no infrastructure."""
+def explain_failure(event: EnvironmentRequested | EnvironmentUpdateRequested, gave_up: GaveUp) -> StepFailed:
+    """Why there is no infrastructure, or not the one that was asked for."""
     return StepFailed(
         spec=event.data.spec,
+        previous=what_was_before(event),
         failure=Failure(
             step="infrastructure",
             code=gave_up.error.code,
@@ -46,8 +56,9 @@ def explain_failure(event: EnvironmentRequested, gave_up: GaveUp) -> StepFailed:
 
 
 def explain_left_behind(event: InfraFailed | SecretsRevoked, gave_up: GaveUp) -> Undone:
-    """The undo itself failed for good: all of the infrastructure may still be there."""
-    spec = event.data.spec
+    """The undo itself failed for good: all of the infrastructure may still be there, or be as the run left it."""
+    spec, previous = event.data.spec, event.data.previous
     everything = Resource(kind="infrastructure", id=f"environments/{spec.name}")
     reason = f"{gave_up.error} {gave_up.error.next_step}"[:2000]
-    return Undone(spec=spec, receipt=Receipt(left_behind=(LeftBehind(resource=everything, reason=reason),)))
+    left_behind = (LeftBehind(resource=everything, reason=reason),)
+    return Undone(spec=spec, previous=previous, receipt=Receipt(left_behind=left_behind))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
-from typing import Protocol
+from typing import Any, LiteralString, Protocol
 from uuid import UUID, uuid4
 
 import psycopg
@@ -85,6 +85,10 @@ class Real:
         with self.connect() as connection:
             connection.execute("UPDATE runs SET moved_at = moved_at - %s", (interval,))
             connection.execute("UPDATE decisions SET decided_at = decided_at - %s", (interval,))
+
+    def sql(self, statement: LiteralString) -> list[tuple[Any, ...]]:
+        with self.connect("postgres") as connection:
+            return connection.execute(statement).fetchall()
 
     def connect(self, role: str = "slipway_catalog") -> psycopg.Connection:
         connection = self._postgres.connect(role)
@@ -404,6 +408,26 @@ async def test_the_event_store_cannot_be_changed(real: Real) -> None:
         for statement in ("UPDATE events SET body = ''", "DELETE FROM events", "TRUNCATE events"):
             with real.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
+
+
+async def test_replicas_take_turns_and_nobody_waits_for_ever(real: Real) -> None:
+    one, other = real.store, PostgresEventStore(real.database)
+    order: list[str] = []
+
+    async def second() -> None:
+        async with other.turn():
+            order.append("second")
+
+    async with one.turn():
+        waiting = asyncio.create_task(second())
+        await until(lambda: real.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)], what="a waiter")
+        order.append("first")
+    await waiting
+    assert order == ["first", "second"]
+
+    async with one.turn():  # frozen, say
+        await second()
+    assert order == ["first", "second", "second"]
 
 
 async def test_what_is_remembered_has_a_limit_and_changes_no_answer(real: Real) -> None:

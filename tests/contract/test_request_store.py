@@ -18,8 +18,9 @@ from services.gateway.adapters import schema
 from services.gateway.adapters.memory import MemoryRequests, MemoryTokens
 from services.gateway.adapters.postgres import PostgresRequests, PostgresTokens
 from services.gateway.domain.refusals import RecordedRefusal, Standing
+from services.gateway.domain.requests import AcceptedRequest
 from services.gateway.domain.tokens import ApiToken, digest, mint
-from services.gateway.ports import RequestStore, RunRequest, TokenStore
+from services.gateway.ports import RequestStore, TokenStore, Unconfirmed
 from tests import samples
 
 REFUSAL = RecordedRefusal(code="name_taken", standing=Standing(name="demo-api", state="ready", run_id=uuid4()))
@@ -64,7 +65,7 @@ def tokens(stores: tuple[RequestStore, TokenStore]) -> TokenStore:
     return stores[1]
 
 
-def request(**changes: Any) -> RunRequest:
+def request(**changes: Any) -> AcceptedRequest:
     """A new request, complete."""
     event_id = uuid4()
     values: dict[str, Any] = {
@@ -85,7 +86,7 @@ def request(**changes: Any) -> RunRequest:
         "requested_at": samples.AT,
         **changes,
     }
-    return RunRequest(**values)
+    return AcceptedRequest(**values)
 
 
 def token(**changes: Any) -> ApiToken:
@@ -129,32 +130,32 @@ async def test_a_key_is_one_principals(store: RequestStore) -> None:
 
 async def test_accepting_twice_is_accepting_once(store: RequestStore) -> None:
     asked = await store.claim(request())
-    first = await store.accept(asked.id, 7)
+    first = await store.accept(asked, 7)
     assert (first.state, first.sequence, first.refusal) == ("accepted", 7, None)
-    assert await store.accept(asked.id, 7) == first
+    assert await store.accept(asked, 7) == first
     assert await store.find(asked.principal, asked.key) == first
 
 
 async def test_a_refusal_is_kept_with_its_reason(store: RequestStore) -> None:
     asked = await store.claim(request())
-    refused = await store.refuse(asked.id, REFUSAL)
+    refused = await store.refuse(asked, REFUSAL)
     assert (refused.state, refused.refusal) == ("refused", REFUSAL)
     assert await store.find(asked.principal, asked.key) == refused
 
 
 async def test_what_is_confirmed_is_not_refused_any_more(store: RequestStore) -> None:
     asked = await store.claim(request())
-    await store.accept(asked.id, 7)
+    await store.accept(asked, 7)
     await store.confirm([asked.event_id])
-    assert (await store.refuse(asked.id, REFUSAL)).state == "accepted"
+    assert (await store.refuse(asked, REFUSAL)).state == "accepted"
 
 
 async def test_nothing_is_known_of_a_request_that_nobody_made(store: RequestStore) -> None:
     assert await store.find("slipway/ada", "none") is None
     with pytest.raises(LookupError):
-        await store.accept(uuid4(), 1)
+        await store.accept(request(), 1)
     with pytest.raises(LookupError):
-        await store.refuse(uuid4(), REFUSAL)
+        await store.refuse(request(), REFUSAL)
     await store.confirm([uuid4()])
 
 
@@ -162,21 +163,26 @@ async def test_what_needs_care_is_neither_refused_nor_confirmed_and_the_oldest_c
     store: RequestStore,
 ) -> None:
     rows = [await store.claim(request(requested_at=samples.AT + timedelta(seconds=n))) for n in range(5)]
-    await store.accept(rows[0].id, 1)
-    await store.refuse(rows[1].id, REFUSAL)
-    await store.accept(rows[2].id, 2)
+    await store.accept(rows[0], 1)
+    await store.refuse(rows[1], REFUSAL)
+    await store.accept(rows[2], 2)
     await store.confirm([rows[2].event_id])
-    found = await store.unconfirmed(samples.AT + timedelta(seconds=3), 10)
-    assert [row.id for row in found] == [rows[0].id, rows[3].id]
-    assert [row.id for row in await store.unconfirmed(samples.AT + timedelta(seconds=9), 1)] == [rows[0].id]
+    found = await store.unconfirmed(10)
+    assert found == [
+        Unconfirmed(rows[0].event_id, False, rows[0].requested_at),
+        Unconfirmed(rows[3].event_id, True, rows[3].requested_at),
+        Unconfirmed(rows[4].event_id, True, rows[4].requested_at),
+    ]
+    assert await store.unconfirmed(1) == found[:1]
+    assert await store.with_events([rows[4].event_id, rows[3].event_id, uuid4()]) == rows[3:]
 
 
 async def test_a_floor_is_the_newest_accepted_and_unconfirmed_sequence_that_matches(store: RequestStore) -> None:
     assert await store.floor(environment="demo-api") == 0
     one, two = await store.claim(request()), await store.claim(request(environment="other", principal="slipway/eve"))
     await store.claim(request())  # pending: it has no place in the log
-    await store.accept(one.id, 7)
-    await store.accept(two.id, 9)
+    await store.accept(one, 7)
+    await store.accept(two, 9)
     assert await store.floor() == 9
     assert await store.floor(environment="demo-api") == 7
     assert await store.floor(event_id=two.event_id) == 9
@@ -188,8 +194,8 @@ async def test_a_floor_is_the_newest_accepted_and_unconfirmed_sequence_that_matc
 
 async def test_an_accepted_request_that_was_lost_may_be_accepted_elsewhere(store: RequestStore) -> None:
     asked = await store.claim(request())
-    await store.accept(asked.id, 7)
-    assert (await store.accept(asked.id, 12)).sequence == 12
+    await store.accept(asked, 7)
+    assert (await store.accept(asked, 12)).sequence == 12
 
 
 async def test_a_token_is_kept_as_it_was_and_added_once(tokens: TokenStore) -> None:

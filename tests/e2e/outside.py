@@ -226,6 +226,8 @@ def begin_demo(directory: Path) -> Demo:
     """`make demo` in an empty home on free ports. Fails with what it printed."""
     home, ports = Home.at(directory), Ports(free_base())
     demo = Demo(home, ports, Said(0, "", ""))
+    # A test never installs into the environment that it runs in; `make test` has done so before.
+    assert demo.run("make", "--question", "install", f"VENV={sys.prefix}").code == 0, "run `make install` first"
     said = demo.make("demo")
     if said.code != 0:
         demo.make("reset", SLIPWAY_YES="1")

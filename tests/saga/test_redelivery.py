@@ -3,12 +3,14 @@
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from contracts import subjects
-from contracts.events import EnvironmentFailed, EnvironmentReady, InfraReady, SecretsStored
+from contracts.envelope import Event
+from contracts.events import RUN_REQUESTS, EnvironmentReady, EnvironmentRequested, InfraReady, SecretsStored
 from contracts.topology import CONSUMERS, HEARS, SERVICES
 from deploy.streams import consumer_config
 from tests.saga.conftest import ACK_WAIT_SECONDS
@@ -37,6 +39,12 @@ async def lives(platform: Driver) -> dict[str, tuple[str, ...]]:
         retaken: failed_at("pipeline") + CREATED,
         **failed,
     }
+
+
+def late_copy(event: Event) -> bytes:
+    """An event as it arrives beyond the bus's window for duplicates. Its id follows from its cause, not from its
+    time."""
+    return event.model_copy(update={"time": event.time - timedelta(hours=1)}).to_json()
 
 
 async def state(platform: Driver, names: dict[str, tuple[str, ...]]) -> dict[str, object]:
@@ -74,15 +82,16 @@ async def test_an_event_that_is_stored_twice_changes_nothing(platform: Driver) -
     before, made = await state(platform, names), Counter(platform.world.made)
     length, copies = len(platform.log.messages), 0
     for name in names:
-        for event in platform.log.events(name):
-            await platform.store(subjects.of(event), event.to_json())
-            copies += 1
+        events = platform.log.events(name)
+        used_again = len({event.incarnation for event in events}) > 1
+        for event in events:
+            # Only the gateway can store a request, and it does so on a condition that no copy fulfils.
+            if not (used_again and type(event) in RUN_REQUESTS):
+                await platform.store(subjects.of(event), late_copy(event))
+                copies += 1
     assert await state(platform, names) == before
     assert len(platform.log.messages) == length + copies
     assert platform.world.made == made
-    for name, kinds in names.items():
-        history = (await platform.get(f"/environments/{name}/events"))["items"]
-        assert [event["kind"] for event in history] == list(kinds) * 2
 
 
 async def test_the_whole_log_delivered_again_changes_nothing(platform: Driver) -> None:
@@ -110,8 +119,9 @@ async def test_late_events_of_an_earlier_life_make_no_progress(platform: Driver)
     old = await platform.events(name)
     with platform.world.held(name):
         second = await platform.create(name)
-        for event in old[1:]:
-            await platform.store(subjects.of(event), event.to_json())
+        for event in old:
+            if type(event) not in RUN_REQUESTS:
+                await platform.store(subjects.of(event), late_copy(event))
         neighbour = platform.name()
         await platform.verdict(await platform.create(neighbour))
         shown = await platform.get(f"/environments/{name}")
@@ -155,32 +165,25 @@ async def test_a_forged_outcome_is_laid_aside_and_the_run_and_its_neighbours_go_
     await platform.check_once([neighbour])
 
 
+@pytest.mark.parametrize("kind", [SecretsStored, InfraReady, EnvironmentRequested])
 @pytest.mark.parametrize("body", [b"", b"null", b'{"type":"slipway.SecretsStored.v1"}', b"\xff\xfe", b"[" * 5000])
 async def test_a_malformed_message_within_a_run_is_laid_aside_and_the_run_goes_on(
-    platform: Driver, body: bytes
+    platform: Driver, kind: type[Event], body: bytes
 ) -> None:
     name = platform.name()
-    subject = subjects.one_kind_of(name, SecretsStored.kind)
+    subject = subjects.one_kind_of(name, kind.kind)
     with platform.world.held(name):
         run_id = await platform.create(name)
         await platform.store(subject, body)
-        for service in ("cicd", "catalog"):
+        (hearer,) = (service for service in SERVICES if kind in HEARS[service])
+        for service in (hearer, "catalog"):
             assert (await platform.dead_letter(service, subject))["Slipway-Reason"] == "malformed"
     assert isinstance(await platform.verdict(run_id), EnvironmentReady)
     await until(lambda: platform.world.messages[name])
 
 
-async def test_a_failure_that_is_stored_twice_undoes_once(platform: Driver) -> None:
-    name = platform.name("fail-secrets")
-    failed = await platform.verdict(await platform.create(name))
-    assert isinstance(failed, EnvironmentFailed)
-    platform.world.mend(name)
-    await platform.settled(f"/environments/{name}", "failed")
-    second = await platform.verdict(await platform.create(name))
-    assert isinstance(second, EnvironmentReady)
-    for event in (await platform.events(name))[: len(failed_at("secrets"))]:
-        await platform.store(subjects.of(event), event.to_json())
-    await platform.quiet()
-    assert (await platform.get(f"/environments/{name}"))["state"] == "ready"
-    assert platform.world.holdings(name) == EVERYTHING
-    assert len(platform.world.messages[name]) == 2
+async def test_rubbish_on_a_name_that_nobody_has_does_not_make_it_unusable(platform: Driver) -> None:
+    name = platform.name()
+    await platform.store(subjects.one_kind_of(name, InfraReady.kind), b"rubbish")
+    run_id = await platform.create(name)
+    assert isinstance(await platform.verdict(run_id), EnvironmentReady)

@@ -17,16 +17,17 @@ from chassis.service import Service
 from chassis.settings import ChassisSettings
 from chassis.step_log import StepLog
 from contracts.topology import STEPS
-from contracts.values import Receipt
 from services.cicd.ports import Forge
 from services.notifier.ports import Messenger
-from services.provisioner.ports import Applied, EnvironmentsRepository, Files, Line, Report
+from services.provisioner.ports import EnvironmentsRepository, Infrastructure
 from services.secrets.adapters.log import LogHistory
 from services.secrets.ports import Vault
+from tests.saga.world import REPORT
 
 
 class Remote:
-    """One part of the world: every method is a call to it, with the same arguments, result and failures."""
+    """One part of the world: every method is a call to it, with the same arguments, result and failures. A function
+    among the arguments hears, once the call is over, what was reported to it."""
 
     def __init__(self, socket: str, what: str) -> None:
         self._socket = socket
@@ -34,11 +35,19 @@ class Remote:
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         async def call(*arguments: Any, **options: Any) -> Any:
-            return (await self._call(method, *arguments, **options))[0]
+            given = [*arguments, *options.values()]
+            hear = next((one for one in given if callable(one)), None)
+            sent = tuple(REPORT if one is hear and hear else one for one in arguments)
+            named = {name: REPORT if one is hear and hear else one for name, one in options.items()}
+            result, lines = await self._call(method, sent, named)
+            if hear is not None:
+                for line in lines:
+                    hear(line)
+            return result
 
         return call
 
-    async def _call(self, method: str, *arguments: Any, **options: Any) -> tuple[Any, list[Line]]:
+    async def _call(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[object]]:
         reader, writer = await asyncio.open_unix_connection(self._socket)
         try:
             writer.write(pickle.dumps((self._what, method, arguments, options)))
@@ -56,28 +65,6 @@ class Remote:
         return result, lines
 
 
-class RemoteInfrastructure(Remote):
-    """The infrastructure; its lines of output come with the answer."""
-
-    async def apply(self, environment: str, files: Files, report: Report) -> Applied:
-        """See the port."""
-        return cast("Applied", await self._reporting("apply", environment, files, report))
-
-    async def destroy(self, environment: str, files: Files, report: Report) -> Receipt:
-        """See the port."""
-        return cast("Receipt", await self._reporting("destroy", environment, files, report))
-
-    async def forget(self, environment: str) -> None:
-        """See the port."""
-        await self._call("forget", environment)
-
-    async def _reporting(self, method: str, environment: str, files: Files, report: Report) -> object:
-        result, lines = await self._call(method, environment, files)
-        for line in lines:
-            report(line)
-        return result
-
-
 def main() -> None:
     """Run one service."""
     name, socket = sys.argv[1], os.environ["SLIPWAY_WORLD_SOCKET"]
@@ -86,9 +73,12 @@ def main() -> None:
         service.subscribe(twins.notifier(service, cast("Messenger", Remote(socket, "messenger"))))
         service.run()
     log = StepLog(service.bus, STEPS[service.name], service.clock)
-    repository = cast("EnvironmentsRepository", Remote(socket, "repository"))
     tables: dict[str, Callable[[], twins.Table]] = {
-        "provisioner": lambda: twins.provisioner(repository, RemoteInfrastructure(socket, "infrastructure"), log),
+        "provisioner": lambda: twins.provisioner(
+            cast("EnvironmentsRepository", Remote(socket, "repository")),
+            cast("Infrastructure", Remote(socket, "infrastructure")),
+            log,
+        ),
         "secrets": lambda: twins.secrets(cast("Vault", Remote(socket, "vault")), LogHistory(service.bus), log),
         "cicd": lambda: twins.cicd(cast("Forge", Remote(socket, "forge")), log),
     }

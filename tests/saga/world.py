@@ -36,7 +36,6 @@ from services.cicd.adapters.memory import InMemoryForge
 from services.notifier.adapters.memory import MemoryMessenger
 from services.provisioner.adapters.memory import MemoryEnvironments, MemoryInfrastructure, Thing
 from services.provisioner.domain import VARIABLES
-from services.provisioner.ports import Line
 from services.secrets.adapters.memory import MemoryVault
 from services.secrets.domain import Names, belongings
 
@@ -44,6 +43,8 @@ TROUBLED_CALLS: Final = {"infra": "apply", "secrets": "write_group", "pipeline":
 """The call of each step that trouble befalls: after it something of the step exists, and the step is not done."""
 REFUSALS: Final = 2
 RETRY_SECONDS: Final = 0.05
+REPORT: Final = "<report>"
+"""Stands in a call for a function of the caller that hears lines."""
 _WORD: Final = re.compile(r"(fail|busy|away|left)-(infra|secrets|pipeline)")
 
 
@@ -165,9 +166,9 @@ class World:
 
     async def _outcome(self, request: tuple[str, str, tuple[Any, ...], dict[str, Any]]) -> tuple[str, Any]:
         what, method, arguments, options = request
-        lines: list[Line] = []
-        if what == "infrastructure" and method in {"apply", "destroy"}:
-            arguments = (*arguments, lines.append)
+        lines: list[object] = []
+        arguments = tuple(lines.append if one == REPORT else one for one in arguments)
+        options = {name: lines.append if one == REPORT else one for name, one in options.items()}
         try:
             return "returned", (await self.call(what, method, arguments, options), lines)
         except PermanentError as error:

@@ -3,10 +3,11 @@ const nodeGlobals = {
   AbortSignal: "readonly",
   Buffer: "readonly",
   URL: "readonly",
+  clearInterval: "readonly",
   clearTimeout: "readonly",
-  fetch: "readonly",
   process: "readonly",
   setImmediate: "readonly",
+  setInterval: "readonly",
   setTimeout: "readonly",
 };
 

@@ -6,6 +6,7 @@ from prometheus_client import Counter
 
 from chassis import dead_letters
 from chassis.bus import Bus
+from chassis.identity import EventKey
 from chassis.looking import look
 from contracts import subjects
 from contracts.events import BY_KIND, parse
@@ -18,8 +19,9 @@ SAID: Final = Counter("slipway_decisions_said_total", "Verdicts and other decisi
 class BusLog:
     """See `ports.Log`."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, key: EventKey) -> None:
         self._bus = bus
+        self._key = key
 
     async def say(self, decision: Decision) -> None:
         await self._bus.publish(
@@ -28,7 +30,8 @@ class BusLog:
         SAID.labels(decision.kind).inc()
 
     async def outlook(self, decision: Decision, cause: Message) -> Outlook:
-        return (await look(self._bus, parse(cause.body), cause.sequence, (BY_KIND[decision.kind],))).view
+        said = BY_KIND[decision.kind]
+        return (await look(self._bus, self._key, parse(cause.body), cause.sequence, (said,))).view
 
     async def lay_aside(self, rejected: Rejected) -> None:
         message = rejected.message

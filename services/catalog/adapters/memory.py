@@ -2,6 +2,7 @@
 process."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from statistics import quantiles
@@ -58,6 +59,9 @@ class MemoryEventStore:
 
     async def head(self, *, fresh: bool = False) -> Head:  # noqa: ARG002 - always fresh
         return self._head
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()  # there is no other replica
 
     async def load(self, names: Collection[str]) -> tuple[Head, Mapping[str, Known]]:
         found = {name: self._environments[name] for name in names if name in self._environments}

@@ -14,6 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
+import structlog
 from psycopg import AsyncConnection, errors
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
@@ -112,6 +113,8 @@ WHERE e.rejection IS NOT NULL AND e.rejection <> 'duplicate'
 ORDER BY e.sequence LIMIT 500
 """
 
+_log = structlog.get_logger(__name__)
+
 Connection = AsyncConnection[TupleRow]
 
 
@@ -145,6 +148,20 @@ class PostgresEventStore:
             if self._head is before or self._head is None:  # else a fold went by while we asked
                 self._be_at(Head(row[0], row[1]))
         return self._at
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        if self._database.pool.max_size < 2:  # a turn holds a connection, and folding needs another
+            yield
+            return
+        async with connection(self._database) as database, database.transaction():
+            try:
+                async with database.transaction():
+                    await database.execute("SET LOCAL lock_timeout = '1s'")
+                    await database.execute("SELECT pg_advisory_xact_lock(hashtextextended('catalog turn', 0))")
+            except errors.LockNotAvailable:
+                _log.warning("another replica keeps its turn; going on without")
+            yield
 
     async def load(self, names: Collection[str]) -> tuple[Head, Mapping[str, Known]]:
         unknown = [name for name in names if name not in self._remembered]

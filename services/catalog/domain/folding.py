@@ -18,7 +18,6 @@ from contracts.envelope import Event
 from contracts.events import (
     EnvironmentDeleted,
     EnvironmentDeletionRequested,
-    EnvironmentExtended,
     EnvironmentFailed,
     EnvironmentReady,
     EnvironmentRequested,
@@ -30,7 +29,6 @@ from contracts.events import (
     PipelineFailed,
     PipelineRemoved,
     RunCancelRequested,
-    RunRetryRequested,
     RunStalled,
     SecretsFailed,
     SecretsRevoked,
@@ -38,6 +36,7 @@ from contracts.events import (
 )
 from contracts.queries import EnvironmentState, EnvironmentView, RunView
 from contracts.values import Failure, Resource, Step
+from services.catalog.domain.life import live
 from services.catalog.domain.steps import (
     STEPS,
     changed,
@@ -70,8 +69,8 @@ def fold(known: Known | None, event: Event, sequence: int) -> Known | None:
     if event.incarnation == known.environment.incarnation:
         if isinstance(event, EnvironmentUpdateRequested | EnvironmentDeletionRequested):
             known = _begin_run(known.environment, event, sequence)
-        elif isinstance(event, EnvironmentExtended):
-            known = _extend(known, event)
+        elif (environment := live(known.environment, event)) is not known.environment:
+            known = Known(environment, known.run)
         elif event.run_id == known.run.id and known.run.ended_at is None:
             known = _go_on(known, event, sequence)
     return _counted(known, sequence, before)
@@ -105,6 +104,8 @@ def _begin_life(event: EnvironmentRequested, sequence: int) -> Known:
         spec=event.data.spec,
         created_at=event.time,
         updated_at=event.time,
+        expires_at=event.data.spec.expires_at,
+        last_activity_at=event.time,
         run_id=event.run_id,
         version=0,
         last_sequence=sequence,
@@ -117,7 +118,8 @@ def _begin_run(
 ) -> Known:
     kind: RunKind = "update" if isinstance(event, EnvironmentUpdateRequested) else "delete"
     state: EnvironmentState = "updating" if kind == "update" else "deleting"
-    update = {"run_id": event.run_id, "state": state, "failure": None, "left_behind": (), "updated_at": event.time}
+    update: dict[str, object] = {"run_id": event.run_id, "state": state, "failure": None, "left_behind": ()}
+    update |= {"updated_at": event.time, "last_activity_at": event.time}
     return Known(environment.model_copy(update=update), _run_of(event, kind, sequence))
 
 
@@ -139,6 +141,7 @@ def _run_of(
         kind=kind,
         state="running",
         requested_by=event.data.requested_by,
+        cause=event.data.cause,
         team=spec.owner.team,
         golden_path=spec.golden_path,
         requested_at=event.time,
@@ -147,11 +150,6 @@ def _run_of(
         last_event_at=event.time,
         last_sequence=sequence,
     )
-
-
-def _extend(known: Known, event: EnvironmentExtended) -> Known:
-    spec = known.environment.spec.model_copy(update={"expires_at": event.data.spec.expires_at})
-    return Known(known.environment.model_copy(update={"spec": spec, "updated_at": event.time}), known.run)
 
 
 def _counted(known: Known, sequence: int, before: int) -> Known:
@@ -170,7 +168,7 @@ def _go_on(known: Known, event: Event, sequence: int) -> Known:
     if after is known:
         return known
     update: dict[str, object] = {"last_event_at": event.time, "last_sequence": sequence}
-    if not isinstance(event, RunStalled | RunCancelRequested | RunRetryRequested):
+    if not isinstance(event, RunStalled | RunCancelRequested):
         update["stalled_since"] = None
     environment = after.environment.model_copy(update={"updated_at": event.time})
     return Known(environment, after.run.model_copy(update=update))
@@ -230,7 +228,9 @@ def _undone(known: Known, event: Undo) -> Known:
         "undone": (*run.undone, *receipt.removed),
         "left_behind": (*run.left_behind, *receipt.left_behind),
     }
-    environment = known.environment.model_copy(update={step: None})
+    # The road back of an update restores what was there before.
+    gone: dict[str, object] = {step: None} if event.data.previous is None else {}
+    environment = known.environment.model_copy(update=gone)
     if run.kind != "delete":
         # What a failed step had begun was never announced; what is removed must have existed.
         unannounced = tuple(thing for thing in receipt.removed if thing not in run.created)
@@ -250,6 +250,8 @@ def _ready(known: Known, event: EnvironmentReady) -> Known:
             "pipeline": data.pipeline,
             "ready_at": event.time,
             "failure": None,
+            "drift": (),
+            "drift_detected_at": None,
         }
     )
     return Known(environment, known.run.model_copy(update={"state": "succeeded", "ended_at": event.time}))
@@ -257,9 +259,10 @@ def _ready(known: Known, event: EnvironmentReady) -> Known:
 
 def _environment_failed(known: Known, event: EnvironmentFailed) -> Known:
     data = event.data
-    environment = known.environment.model_copy(
-        update={"state": "failed", "failure": data.failure, "left_behind": data.left_behind}
-    )
+    update: dict[str, object] = {"state": "failed", "failure": data.failure, "left_behind": data.left_behind}
+    if data.previous is not None:
+        update |= {"state": "ready", "spec": data.previous}
+    environment = known.environment.model_copy(update=update)
     run = known.run.model_copy(update={"state": "failed", "failure": data.failure, "ended_at": event.time})
     return Known(environment, run)
 
@@ -275,9 +278,9 @@ def _stalled(known: Known, _: RunStalled) -> Known:
     return Known(known.environment, known.run.model_copy(update={"stalled_since": known.run.last_event_at}))
 
 
-def _steered(known: Known, _: RunCancelRequested | RunRetryRequested) -> Known:
-    """Steering changes no state by itself; what the services make of it does."""
-    return Known(known.environment, known.run)
+def _called_off(known: Known, event: RunCancelRequested) -> Known:
+    """Changes no state by itself; what the services make of it does."""
+    return Known(known.environment, known.run.model_copy(update={"called_off_by": event.data.requested_by}))
 
 
 _STEP_OF: Final[dict[type[Event], Step]] = {
@@ -302,6 +305,5 @@ _DEEDS: Final[dict[type[Event], Callable[[Known, Any], Known]]] = {
     EnvironmentFailed: _environment_failed,
     EnvironmentDeleted: _deleted,
     RunStalled: _stalled,
-    RunCancelRequested: _steered,
-    RunRetryRequested: _steered,
+    RunCancelRequested: _called_off,
 }

@@ -11,12 +11,13 @@ from contracts.events import (
     EnvironmentReady,
     EnvironmentReadyData,
     InfraDestroyed,
+    OfRun,
     PipelineCreated,
     RunStalled,
     Stalled,
 )
 from contracts.queries import RunView
-from contracts.values import EnvironmentSpec, Failure
+from contracts.values import Failure
 from services.catalog.domain.folding import Known
 from services.catalog.domain.steps import current_step
 
@@ -38,6 +39,7 @@ def decide(before: Known | None, after: Known, event: Event) -> Verdict | None:
         data = event.data
         ready = EnvironmentReadyData(
             spec=data.spec,
+            previous=data.previous,
             infrastructure=data.infrastructure,
             secrets=data.secrets,
             pipeline=data.pipeline,
@@ -45,7 +47,7 @@ def decide(before: Known | None, after: Known, event: Event) -> Verdict | None:
         )
         return Verdict(EnvironmentReady, ready)
     if isinstance(event, InfraDestroyed):
-        return _at_the_end_of_the_road_back(after.run, event.data.spec, seconds)
+        return _at_the_end_of_the_road_back(after.run, event.data, seconds)
     return None
 
 
@@ -55,14 +57,15 @@ def stalled(known: Known, waiting_seconds: float) -> Verdict:
     return Verdict(RunStalled, data)
 
 
-def _at_the_end_of_the_road_back(run: RunView, spec: EnvironmentSpec, seconds: float) -> Verdict:
+def _at_the_end_of_the_road_back(run: RunView, data: OfRun, seconds: float) -> Verdict:
     if run.kind == "delete":
         deleted = EnvironmentDeletedData(
-            spec=spec, removed=run.undone, left_behind=run.left_behind, duration_seconds=seconds
+            spec=data.spec, removed=run.undone, left_behind=run.left_behind, duration_seconds=seconds
         )
         return Verdict(EnvironmentDeleted, deleted)
     failed = EnvironmentFailedData(
-        spec=spec,
+        spec=data.spec,
+        previous=data.previous,
         failure=run.failure or _UNEXPLAINED,
         created=run.created,
         undone=run.undone,

@@ -1,11 +1,13 @@
 """The golden paths on disk: one directory each, with its manifest `golden_path.yaml`.
 
-Invariant: what is offered is what the directory holds now; a manifest that does not load is left out and logged, and
-the others stay on offer.
+Invariant: what is offered is what the directory held a second ago at most; a manifest that does not load is left out
+and logged, and the others stay on offer.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import anyio.to_thread
@@ -18,6 +20,8 @@ from contracts.golden_path import GoldenPath
 _log = structlog.get_logger(__name__)
 
 MANIFEST: Final = "golden_path.yaml"
+LOOKED_UP_SECONDS: Final = 1.0
+"""How long a look at the directory counts: it costs a thread, and many ask at once."""
 _Stamp = tuple[int, int]
 
 
@@ -26,15 +30,24 @@ class DirectoryOfGoldenPaths:
     """Fulfils `ports.GoldenPaths`. A manifest is read again only when its file has changed."""
 
     directory: Path
+    now: Callable[[], float] = monotonic
     _read: dict[Path, tuple[_Stamp, GoldenPath | None]] = field(default_factory=dict)
+    _offered: tuple[float, dict[str, GoldenPath]] | None = None
 
     async def all(self) -> list[GoldenPath]:
         """See the port."""
-        return await anyio.to_thread.run_sync(self._all)
+        return list((await self._by_name()).values())
 
     async def find(self, name: str) -> GoldenPath | None:
         """See the port."""
-        return next((path for path in await self.all() if path.name == name), None)
+        return (await self._by_name()).get(name)
+
+    async def _by_name(self) -> dict[str, GoldenPath]:
+        began = self.now()
+        if self._offered is None or began - self._offered[0] > LOOKED_UP_SECONDS:
+            found = await anyio.to_thread.run_sync(self._all)
+            self._offered = (began, {path.name: path for path in found})
+        return self._offered[1]
 
     async def check(self) -> None:
         """Raise where there is no golden path to offer."""

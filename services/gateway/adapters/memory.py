@@ -8,32 +8,33 @@ from uuid import UUID
 
 from contracts.golden_path import GoldenPath
 from services.gateway.domain.refusals import RecordedRefusal
+from services.gateway.domain.requests import AcceptedRequest
 from services.gateway.domain.tokens import ApiToken
-from services.gateway.ports import DeadLetter, RunRequest
+from services.gateway.ports import DeadLetter, Unconfirmed
 
 
 @dataclass
 class MemoryRequests:
     """Twin of `ports.RequestStore`."""
 
-    rows: dict[UUID, RunRequest] = field(default_factory=dict)
+    rows: dict[UUID, AcceptedRequest] = field(default_factory=dict)
 
-    async def find(self, principal: str, key: str) -> RunRequest | None:
+    async def find(self, principal: str, key: str) -> AcceptedRequest | None:
         """See the port."""
         return next((row for row in self.rows.values() if (row.principal, row.key) == (principal, key)), None)
 
-    async def claim(self, request: RunRequest) -> RunRequest:
+    async def claim(self, request: AcceptedRequest) -> AcceptedRequest:
         """See the port."""
         earlier = await self.find(request.principal, request.key)
         return earlier if earlier is not None else self._keep(request)
 
-    async def accept(self, request_id: UUID, sequence: int) -> RunRequest:
+    async def accept(self, request: AcceptedRequest, sequence: int) -> AcceptedRequest:
         """See the port."""
-        return self._keep(replace(self._row(request_id), state="accepted", sequence=sequence, refusal=None))
+        return self._keep(replace(self._row(request), state="accepted", sequence=sequence, refusal=None))
 
-    async def refuse(self, request_id: UUID, refusal: RecordedRefusal) -> RunRequest:
+    async def refuse(self, request: AcceptedRequest, refusal: RecordedRefusal) -> AcceptedRequest:
         """See the port."""
-        row = self._row(request_id)
+        row = self._row(request)
         return row if row.confirmed else self._keep(replace(row, state="refused", refusal=refusal))
 
     async def confirm(self, event_ids: Sequence[UUID]) -> None:
@@ -42,14 +43,17 @@ class MemoryRequests:
             if row.event_id in event_ids:
                 self._keep(replace(row, confirmed=True))
 
-    async def unconfirmed(self, asked_before: datetime, limit: int) -> list[RunRequest]:
+    async def unconfirmed(self, limit: int) -> list[Unconfirmed]:
         """See the port."""
-        found = [
-            row
-            for row in self.rows.values()
-            if not row.confirmed and row.state != "refused" and row.requested_at <= asked_before
-        ]
-        return sorted(found, key=lambda row: (row.requested_at, row.id))[:limit]
+        found = [row for row in self._oldest_first() if not row.confirmed and row.state != "refused"]
+        return [Unconfirmed(row.event_id, row.state == "pending", row.requested_at) for row in found[:limit]]
+
+    async def with_events(self, event_ids: Sequence[UUID]) -> list[AcceptedRequest]:
+        """See the port."""
+        return [row for row in self._oldest_first() if row.event_id in event_ids]
+
+    def _oldest_first(self) -> list[AcceptedRequest]:
+        return sorted(self.rows.values(), key=lambda row: (row.requested_at, row.id))
 
     async def floor(
         self, *, environment: str | None = None, event_id: UUID | None = None, principal: str | None = None
@@ -68,12 +72,12 @@ class MemoryRequests:
             default=0,
         )
 
-    def _row(self, request_id: UUID) -> RunRequest:
-        if request_id not in self.rows:
-            raise LookupError(f"there is no request {request_id}")
-        return self.rows[request_id]
+    def _row(self, request: AcceptedRequest) -> AcceptedRequest:
+        if request.id not in self.rows:
+            raise LookupError(f"there is no request {request.id}")
+        return self.rows[request.id]
 
-    def _keep(self, row: RunRequest) -> RunRequest:
+    def _keep(self, row: AcceptedRequest) -> AcceptedRequest:
         self.rows[row.id] = row
         return row
 

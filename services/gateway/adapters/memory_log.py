@@ -35,7 +35,8 @@ from contracts.queries import (
 )
 from contracts.step_log import StepLine
 from services.gateway.domain.progress import Steps
-from services.gateway.ports import Operation, OvertakenError, RunRequest, Wake
+from services.gateway.domain.requests import EVENTS, AcceptedRequest, Operation
+from services.gateway.ports import OvertakenError, Wake
 
 _ID_SPACE: Final = UUID("6f1d1f34-0f0b-4d43-9a3c-0c9d6f6a7b10")
 
@@ -75,7 +76,7 @@ class MemoryLog:
         """See the port."""
         return uuid5(_ID_SPACE, f"{cause} {operation}")
 
-    async def begin(self, request: RunRequest, last_sequence: int) -> int:
+    async def begin(self, request: AcceptedRequest, last_sequence: int) -> int:
         """See the port."""
         self._answer()
         if (said := self._sequence_of(request.event_id)) is not None:
@@ -83,12 +84,11 @@ class MemoryLog:
         newest = max((s for s, e in self._said() if e.subject == request.environment), default=0)
         if newest != last_sequence:
             raise OvertakenError(newest)
-        kind = EnvironmentRequested if request.operation == "create" else EnvironmentDeletionRequested
         sequence = self.say(
-            kind,
+            EVENTS[request.operation],
             request.environment,
             request.asked,
-            run_id=request.event_id,
+            run_id=request.run_id or request.event_id,
             incarnation=request.incarnation,
             event_id=request.event_id,
             traceparent=request.traceparent,

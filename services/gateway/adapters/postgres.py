@@ -1,7 +1,9 @@
 """What the gateway keeps of its own, in its schema of Postgres: accepted requests and tokens."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
@@ -13,10 +15,10 @@ from psycopg_pool import PoolTimeout
 
 from chassis.database import Database
 from chassis.failures import TransientError
-from contracts.events import Asked
 from services.gateway.domain.refusals import RecordedRefusal
+from services.gateway.domain.requests import AcceptedRequest, Said, said
 from services.gateway.domain.tokens import ApiToken
-from services.gateway.ports import RunRequest
+from services.gateway.ports import Unconfirmed
 
 
 @asynccontextmanager
@@ -47,13 +49,57 @@ async def _do(database: Database, statement: LiteralString, values: dict[str, An
         return cursor.rowcount
 
 
+@dataclass
+class _Accepting:
+    """Notes acceptances: those that come while a statement is under way go together into the next one.
+
+    They are not synced to disk: what a crash of Postgres forgets is only that an event was said, and saying it again is
+    safe.
+    """
+
+    database: Database
+    _waiting: dict[UUID, tuple[int, asyncio.Future[bool]]] = field(default_factory=dict)
+    _writing: asyncio.Task[None] | None = None
+
+    async def write(self, request_id: UUID, sequence: int) -> bool:
+        """Whether there is such a request. Raises `TransientError`."""
+        noted = asyncio.get_running_loop().create_future()
+        if request_id in self._waiting:  # two who found the same: one word of it is enough
+            noted = self._waiting[request_id][1]
+        self._waiting[request_id] = (sequence, noted)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_all())
+        return await asyncio.shield(noted)
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, {}
+            try:
+                rows = await _all(
+                    self.database,
+                    "UPDATE requests SET state = 'accepted', sequence = given.sequence, refusal = NULL"
+                    " FROM unnest(%(ids)s::uuid[], %(sequences)s::bigint[]) AS given (id, sequence),"
+                    " (SELECT set_config('synchronous_commit', 'off', true)) AS quick"
+                    " WHERE requests.id = given.id RETURNING requests.id",
+                    {"ids": list(batch), "sequences": [sequence for sequence, _ in batch.values()]},
+                )
+            except Exception as error:  # noqa: BLE001 - whoever waits hears of it, whatever it is
+                for _, noted in batch.values():
+                    noted.set_exception(error)
+            else:
+                found = {row["id"] for row in rows}
+                for request_id, (_, noted) in batch.items():
+                    noted.set_result(request_id in found)
+
+
 class PostgresRequests:
     """Fulfils `ports.RequestStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._accepting = _Accepting(database)
 
-    async def find(self, principal: str, key: str) -> RunRequest | None:
+    async def find(self, principal: str, key: str) -> AcceptedRequest | None:
         """See the port."""
         row = await _one(
             self._database,
@@ -62,15 +108,15 @@ class PostgresRequests:
         )
         return _request(row) if row else None
 
-    async def claim(self, request: RunRequest) -> RunRequest:
+    async def claim(self, request: AcceptedRequest) -> AcceptedRequest:
         """See the port."""
-        row = await _one(
+        claimed = await _do(
             self._database,
             "INSERT INTO requests (id, principal, idempotency_key, fingerprint, operation, event_id, incarnation,"
-            " environment, visible_teams, asked, traceparent, requested_at) VALUES (%(id)s, %(principal)s, %(key)s,"
-            " %(fingerprint)s, %(operation)s, %(event_id)s, %(incarnation)s, %(environment)s, %(visible_teams)s,"
-            " %(asked)s, %(traceparent)s, %(requested_at)s)"
-            " ON CONFLICT (principal, idempotency_key) DO NOTHING RETURNING *",
+            " environment, visible_teams, asked, traceparent, requested_at, run_id) VALUES (%(id)s, %(principal)s,"
+            " %(key)s, %(fingerprint)s, %(operation)s, %(event_id)s, %(incarnation)s, %(environment)s,"
+            " %(visible_teams)s, %(asked)s, %(traceparent)s, %(requested_at)s, %(run_id)s)"
+            " ON CONFLICT (principal, idempotency_key) DO NOTHING",
             {
                 "id": request.id,
                 "principal": request.principal,
@@ -81,39 +127,38 @@ class PostgresRequests:
                 "incarnation": request.incarnation,
                 "environment": request.environment,
                 "visible_teams": list(request.visible_teams) if request.visible_teams is not None else None,
-                "asked": Jsonb(request.asked.model_dump(mode="json")),
+                "asked": Jsonb(request.asked, _as_json),
                 "traceparent": request.traceparent,
                 "requested_at": request.requested_at,
+                "run_id": request.run_id,
             },
         )
-        if row is not None:
-            return _request(row)
+        if claimed:
+            return request
         earlier = await self.find(request.principal, request.key)
         if earlier is None:  # rows are never deleted, so this cannot be
             raise TransientError("the request that has this key cannot be read")
         return earlier
 
-    async def accept(self, request_id: UUID, sequence: int) -> RunRequest:
+    async def accept(self, request: AcceptedRequest, sequence: int) -> AcceptedRequest:
         """See the port."""
-        row = await _one(
-            self._database,
-            "UPDATE requests SET state = 'accepted', sequence = %(sequence)s, refusal = NULL WHERE id = %(id)s"
-            " RETURNING *",
-            {"id": request_id, "sequence": sequence},
-        )
-        return _existing(row, request_id)
+        if not await self._accepting.write(request.id, sequence):
+            raise LookupError(f"there is no request {request.id}")
+        return replace(request, state="accepted", sequence=sequence, refusal=None)
 
-    async def refuse(self, request_id: UUID, refusal: RecordedRefusal) -> RunRequest:
+    async def refuse(self, request: AcceptedRequest, refusal: RecordedRefusal) -> AcceptedRequest:
         """See the port."""
         row = await _one(
             self._database,
             "UPDATE requests SET state = 'refused', refusal = %(refusal)s"
             " WHERE id = %(id)s AND confirmed_at IS NULL RETURNING *",
-            {"id": request_id, "refusal": Jsonb(refusal.model_dump(mode="json"))},
+            {"id": request.id, "refusal": Jsonb(refusal.model_dump(mode="json"))},
         )
         if row is None:
-            row = await _one(self._database, "SELECT * FROM requests WHERE id = %(id)s", {"id": request_id})
-        return _existing(row, request_id)
+            row = await _one(self._database, "SELECT * FROM requests WHERE id = %(id)s", {"id": request.id})
+        if row is None:
+            raise LookupError(f"there is no request {request.id}")
+        return _request(row)
 
     async def confirm(self, event_ids: Sequence[UUID]) -> None:
         """See the port."""
@@ -123,13 +168,22 @@ class PostgresRequests:
             {"ids": list(event_ids)},
         )
 
-    async def unconfirmed(self, asked_before: datetime, limit: int) -> list[RunRequest]:
+    async def unconfirmed(self, limit: int) -> list[Unconfirmed]:
         """See the port."""
         rows = await _all(
             self._database,
-            "SELECT * FROM requests WHERE confirmed_at IS NULL AND state <> 'refused'"
-            " AND requested_at <= %(before)s ORDER BY requested_at, id LIMIT %(limit)s",
-            {"before": asked_before, "limit": limit},
+            "SELECT event_id, state = 'pending' AS pending, requested_at FROM requests"
+            " WHERE confirmed_at IS NULL AND state <> 'refused' ORDER BY requested_at, id LIMIT %(limit)s",
+            {"limit": limit},
+        )
+        return [Unconfirmed(**row) for row in rows]
+
+    async def with_events(self, event_ids: Sequence[UUID]) -> list[AcceptedRequest]:
+        """See the port."""
+        rows = await _all(
+            self._database,
+            "SELECT * FROM requests WHERE event_id = ANY(%(ids)s) ORDER BY requested_at, id",
+            {"ids": list(event_ids)},
         )
         return [_request(row) for row in rows]
 
@@ -199,15 +253,13 @@ class PostgresTokens:
         )
 
 
-def _existing(row: DictRow | None, request_id: UUID) -> RunRequest:
-    if row is None:
-        raise LookupError(f"there is no request {request_id}")
-    return _request(row)
+def _as_json(value: Said) -> str:
+    return value.model_dump_json()
 
 
-def _request(row: DictRow) -> RunRequest:
+def _request(row: DictRow) -> AcceptedRequest:
     teams = row["visible_teams"]
-    return RunRequest(
+    return AcceptedRequest(
         id=row["id"],
         principal=row["principal"],
         key=row["idempotency_key"],
@@ -217,9 +269,10 @@ def _request(row: DictRow) -> RunRequest:
         incarnation=row["incarnation"],
         environment=row["environment"],
         visible_teams=tuple(teams) if teams is not None else None,
-        asked=Asked.model_validate(row["asked"]),
+        asked=said(row["operation"], row["asked"]),
         traceparent=row["traceparent"],
         requested_at=row["requested_at"],
+        run_id=row["run_id"],
         state=row["state"],
         sequence=row["sequence"],
         refusal=RecordedRefusal.model_validate(row["refusal"]) if row["refusal"] is not None else None,

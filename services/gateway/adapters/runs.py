@@ -1,18 +1,12 @@
-"""The beginning of runs, by conditional publish on the log."""
+"""Saying things on the log, by conditional publish."""
 
-from typing import Final
 from uuid import UUID
 
 from chassis.bus import Bus, ConflictError
 from chassis.publishing import Publisher
 from contracts import subjects
-from contracts.events import EnvironmentDeletionRequested, EnvironmentRequested
-from services.gateway.ports import Operation, OvertakenError, RunRequest
-
-_KINDS: Final[dict[Operation, type[EnvironmentRequested] | type[EnvironmentDeletionRequested]]] = {
-    "create": EnvironmentRequested,
-    "delete": EnvironmentDeletionRequested,
-}
+from services.gateway.domain.requests import EVENTS, AcceptedRequest, Operation
+from services.gateway.ports import OvertakenError
 
 
 class LogRuns:
@@ -24,18 +18,19 @@ class LogRuns:
 
     def id_of(self, operation: Operation, cause: UUID) -> UUID:
         """See the port."""
-        return self._publisher.id_of(_KINDS[operation], cause)
+        return self._publisher.id_of(EVENTS[operation], cause)
 
-    async def begin(self, request: RunRequest, last_sequence: int) -> int:
+    async def begin(self, request: AcceptedRequest, last_sequence: int) -> int:
         """See the port."""
         try:
-            _, sequence = await self._publisher.begin_run(
-                _KINDS[request.operation],
+            _, sequence = await self._publisher.tell(
+                EVENTS[request.operation],
                 request.asked,
                 environment=request.environment,
                 cause=request.id,
                 last_sequence=last_sequence,
                 incarnation=request.incarnation,
+                run_id=request.run_id,
                 traceparent=request.traceparent,
             )
         except ConflictError as error:

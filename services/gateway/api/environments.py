@@ -12,8 +12,8 @@ from services.gateway.api.auth import DEVELOPER, VIEWER
 from services.gateway.api.context import Deeds
 from services.gateway.api.routing import Asker, Endpoint, IdempotencyKey
 from services.gateway.domain.admission import CreateEnvironment
-from services.gateway.handlers.asking import Answered
 from services.gateway.handlers.reading import Search
+from services.gateway.handlers.settling import Answered
 
 Name = Annotated[str, Path(description="The environment's name")]
 REPLAYED_HEADER: Final = "Idempotency-Replayed"

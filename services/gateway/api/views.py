@@ -27,7 +27,7 @@ from services.gateway.api.answers import (
     Thing,
     ThingLeft,
 )
-from services.gateway.handlers.asking import Answered
+from services.gateway.handlers.settling import Answered
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Links:
 def accepted(answered: Answered, links: Links) -> Accepted:
     """The answer to an accepted request; the same each time it is asked for."""
     request = answered.request
-    spec = request.asked.spec
+    spec = request.run.spec
     trace_id = request.traceparent.split("-")[1] if request.traceparent else None
     name, run_id = request.environment, request.event_id
     return Accepted(

@@ -8,25 +8,19 @@ Invariants
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
-from uuid import UUID
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from contracts.golden_path import GoldenPath
 from contracts.names import BranchName, EnvironmentName, GoldenPathName, PersonName, RepositoryName, TeamName
 from contracts.parameters import ParameterError
-from contracts.queries import EnvironmentView
 from contracts.values import EnvironmentSpec, Kind, Owner
 from services.gateway.domain.people import Principal, Role
-from services.gateway.domain.refusals import BrokenRule, InvalidError, RecordedRefusal, Standing
-
-LIVE_STATES: Final = frozenset({"creating", "updating", "ready", "undoing", "deleting"})
-BUSY_STATES: Final = frozenset({"creating", "updating", "undoing", "deleting"})
-"""States in which a run is under way."""
+from services.gateway.domain.refusals import BrokenRule, InvalidError
 
 
 class Ask(BaseModel):
@@ -114,37 +108,3 @@ def fingerprint(operation: str, body: Mapping[str, Any]) -> bytes:
     """The same for two requests that say the same: SHA-256 over the operation and the body's canonical JSON."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(f"{operation}\0{canonical}".encode()).digest()
-
-
-def obstacle_to_creation(
-    view: EnvironmentView | None, team: str, visible_teams: Collection[str] | None
-) -> RecordedRefusal | None:
-    """What stands in the way of a new environment of `team`, given what is known of its name; None where it may be.
-    `visible_teams` are those whose things the asker may be told of (None: all)."""
-    if view is None or _name_is_free(view, team):
-        return None
-    return RecordedRefusal(code="name_taken", standing=_standing(view, visible_teams))
-
-
-def obstacle_to_deletion(
-    view: EnvironmentView | None, incarnation: UUID | None, visible_teams: Collection[str] | None
-) -> RecordedRefusal | None:
-    """What stands in the way of deleting the environment that began with `incarnation`."""
-    if view is None or view.state == "deleted" or view.incarnation != incarnation:
-        return RecordedRefusal(code="not_found")
-    if view.state in BUSY_STATES:
-        return RecordedRefusal(code="run_under_way", standing=_standing(view, visible_teams))
-    return None
-
-
-def _name_is_free(view: EnvironmentView, team: str) -> bool:
-    if view.state in LIVE_STATES:
-        return False
-    # What a failed creation left behind may be adopted by the next try of the same team, never by another team.
-    return view.state == "deleted" or not view.left_behind or view.spec.owner.team == team
-
-
-def _standing(view: EnvironmentView, visible_teams: Collection[str] | None) -> Standing | None:
-    if visible_teams is not None and view.spec.owner.team not in visible_teams:
-        return None
-    return Standing(name=view.name, state=view.state, run_id=view.run_id)

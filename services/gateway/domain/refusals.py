@@ -6,7 +6,7 @@ Invariant: a refusal never repeats the value that it refuses, and tells of an en
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 from uuid import UUID
 
 from contracts.envelope import Value
@@ -132,22 +132,68 @@ class RunUnderWayError(ConflictError):
     code = "run_under_way"
 
 
+class RunEndedError(ConflictError):
+    """The run that was to be called off is over."""
+
+    code = "run_ended"
+
+
+class NotFailedError(ConflictError):
+    """The run that was to be tried again did not fail, or another one came after it."""
+
+    code = "run_not_failed"
+
+
+class NothingThereError(ConflictError):
+    """The environment was never made, so there is nothing of it that could be changed."""
+
+    code = "nothing_there"
+
+
+class ChangedMeanwhileError(ConflictError):
+    """The environment is no longer what the asker saw."""
+
+    code = "changed_meanwhile"
+
+
+class PlanOutdatedError(ConflictError):
+    """What would happen now is not what the asker agreed to."""
+
+    code = "plan_outdated"
+
+
+RefusalCode = Literal["name_taken", "run_under_way", "not_found", "run_ended", "nothing_there", "changed_meanwhile"]
+
+_CONFLICTS: Final[dict[str, tuple[type[ConflictError], str]]] = {
+    "run_under_way": (
+        RunUnderWayError,
+        "The environment is {state}: one run at a time. Wait for the run to end, then ask again.",
+    ),
+    "run_ended": (RunEndedError, "This run is over, and cannot be called off any more. Nothing was changed."),
+    "nothing_there": (
+        NothingThereError,
+        "The environment is {state}, and nothing of it exists. Try its last run again, or delete it.",
+    ),
+    "changed_meanwhile": (
+        ChangedMeanwhileError,
+        "The environment was changed since you looked at it. Look again, and ask for what you still want.",
+    ),
+}
+
+
 class RecordedRefusal(Value):
     """A refusal as it is kept with the request, so that the same request gets the same answer again."""
 
-    code: Literal["name_taken", "run_under_way", "not_found"]
+    code: RefusalCode
     standing: Standing | None = None
 
     def error(self) -> RefusalError:
         """The refusal, ready to be raised."""
         if self.code == "not_found":
             return UnknownThingError(NO_SUCH_ENVIRONMENT)
-        if self.code == "run_under_way":
-            state = self.standing.state if self.standing else "busy"
-            return RunUnderWayError(
-                f"The environment is {state}: one run at a time. Wait for the run to end, then ask again.",
-                self.standing,
-            )
+        if self.code in _CONFLICTS:
+            kind, text = _CONFLICTS[self.code]
+            return kind(text.format(state=self.standing.state if self.standing else "busy"), self.standing)
         if self.standing is None:
             return NameTakenError("This name is taken on this platform. Choose another one.", None)
         return NameTakenError(

@@ -47,8 +47,11 @@ class ApiToken:
 
     def opens_for(self, presented: SecretStr, now: datetime) -> bool:
         """Whether `presented` is this token, and may be used at `now`. Takes the same time whatever was presented."""
-        same = hmac.compare_digest(self.digest, digest(presented))
-        return same and self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        return hmac.compare_digest(self.digest, digest(presented)) and self.is_open(now)
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     @property
     def principal(self) -> Principal:

@@ -13,8 +13,8 @@ from typing import Final, NoReturn
 import structlog
 
 from chassis.failures import PermanentError, TransientError
-from services.gateway.handlers.asking import Asking
-from services.gateway.ports import RunRequest
+from services.gateway.domain.requests import AcceptedRequest
+from services.gateway.handlers.settling import Settling
 
 _log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ BATCH: Final = 500
 class Keeping:
     """Looks after requests until they are safe."""
 
-    asking: Asking
+    settling: Settling
     interval_seconds: float = 1.0
     patience_seconds: float = 10.0
     """How old a request is before its event counts as lost rather than as under way."""
@@ -41,24 +41,22 @@ class Keeping:
 
     async def look(self) -> int:
         """One look at everything that is not confirmed; returns how many it could confirm."""
-        requests, catalog = self.asking.requests, self.asking.catalog
-        now = self.asking.clock.now()
-        open_requests = await requests.unconfirmed(now, BATCH)
-        if not open_requests:
+        requests, catalog = self.settling.requests, self.settling.catalog
+        lost_before = self.settling.clock.now() - timedelta(seconds=self.patience_seconds)
+        waiting = await requests.unconfirmed(BATCH)
+        if not waiting:
             return 0
-        known = await catalog.known([request.event_id for request in open_requests])
-        confirmed = [request for request in open_requests if request.event_id in known]
-        for request in confirmed:
-            if request.state == "pending":
-                await self.asking.settle(request)
-        await requests.confirm([request.event_id for request in confirmed])
-        lost_before = now - timedelta(seconds=self.patience_seconds)
-        for request in open_requests:
-            if request.event_id not in known and request.requested_at <= lost_before:
+        known = await catalog.known([request.event_id for request in waiting])
+        if unnoticed := [one.event_id for one in waiting if one.pending and one.event_id in known]:
+            for request in await requests.with_events(unnoticed):
+                await self.settling.settle(request)
+        await requests.confirm(sorted(known))
+        if lost := [one.event_id for one in waiting if one.event_id not in known and one.requested_at <= lost_before]:
+            for request in await requests.with_events(lost):
                 await self._publish_again(request)
-        return len(confirmed)
+        return len(known)
 
-    async def _publish_again(self, request: RunRequest) -> None:
+    async def _publish_again(self, request: AcceptedRequest) -> None:
         fields = {
             "environment": request.environment,
             "run_id": str(request.event_id),
@@ -66,7 +64,7 @@ class Keeping:
             "was": request.state,
         }
         try:
-            settled = await self.asking.settle(request)
+            settled = await self.settling.settle(request)
         except (TransientError, PermanentError) as error:
             # One request that has to wait must not hold up the others.
             _log.warning("an accepted request waits for its event", **fields, error=str(error))

@@ -4,10 +4,16 @@ Invariants
 - Nobody can make a token that reaches further than their own: not in role, not in teams, not in time, not for another
   person (except an admin, who may do anything).
 - A token is shown once, when it is made.
+- What is revoked opens nothing any more: at once in the process that was asked to revoke it, and after `Known`'s two
+  seconds at most in every other replica. Expiry counts to the moment.
 """
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
+from time import monotonic
+from typing import Final
 
 from pydantic import SecretStr
 
@@ -26,6 +32,42 @@ ADMIN_PERSON = "admin"
 PLATFORM_TEAM = "platform"
 _NOT_VALID = "Send a valid token: `Authorization: Bearer slw_…`. It may be mistyped, expired or revoked."
 _NO_SUCH_TOKEN = "There is no such token, or it is not yours."  # noqa: S105 - a sentence, not a token
+REMEMBERED_SECONDS: Final = 2.0
+"""How long a token that was found valid is taken for valid without asking the store: the longest that another replica
+takes to notice a revocation."""
+
+
+@dataclass
+class Known:
+    """Tokens that were found valid a moment ago, by their digest; never the tokens themselves."""
+
+    now: Callable[[], float] = monotonic
+    most: int = 10_000
+    revocations: int = 0
+    """How many there were in this process: what was read before one of them is not remembered after it."""
+    _tokens: OrderedDict[bytes, tuple[float, ApiToken]] = field(default_factory=OrderedDict)
+
+    def find(self, mark: bytes) -> ApiToken | None:
+        """The token of this digest, where it was remembered not longer ago than it may be."""
+        remembered = self._tokens.get(mark)
+        if remembered is None or self.now() - remembered[0] > REMEMBERED_SECONDS:
+            return None
+        return remembered[1]
+
+    def remember(self, token: ApiToken, revocations: int) -> None:
+        """It was valid when there had been so many revocations."""
+        if revocations != self.revocations:
+            return
+        self._tokens[token.digest] = (self.now(), token)
+        self._tokens.move_to_end(token.digest)
+        while len(self._tokens) > self.most:
+            self._tokens.popitem(last=False)
+
+    def forget(self, token_id: str) -> None:
+        """It is revoked."""
+        self.revocations += 1
+        for mark in [mark for mark, (_, token) in self._tokens.items() if token.id == token_id]:
+            del self._tokens[mark]
 
 
 @dataclass(frozen=True)
@@ -34,13 +76,17 @@ class Tokens:
 
     store: TokenStore
     clock: Clock
+    known: Known = field(default_factory=Known)
 
     async def authenticate(self, presented: SecretStr) -> Principal:
         """Whoever holds this token. Raises `UnauthenticatedError`."""
-        identity = identity_of(presented)
+        if (remembered := self.known.find(digest(presented))) is not None and remembered.is_open(self.clock.now()):
+            return remembered.principal
+        identity, revocations = identity_of(presented), self.known.revocations
         token = await self.store.find(identity) if identity is not None else None
         if token is None or not token.opens_for(presented, self.clock.now()):
             raise UnauthenticatedError(_NOT_VALID)
+        self.known.remember(token, revocations)
         return token.principal
 
     async def create(self, principal: Principal, ask: CreateToken) -> tuple[ApiToken, SecretStr]:
@@ -82,7 +128,10 @@ class Tokens:
         token = await self.store.find(token_id)
         if token is None or (principal.role != "admin" and token.person != principal.person):
             raise UnknownThingError(_NO_SUCH_TOKEN)
-        await self.store.revoke(token_id, self.clock.now())
+        try:
+            await self.store.revoke(token_id, self.clock.now())
+        finally:  # also where the answer was lost: then the store is asked again
+            self.known.forget(token_id)
 
     async def adopt_admin(self, text: SecretStr) -> bool:
         """Let the platform's own admin token in; False where it is no token of our form. Repeating is safe, and one

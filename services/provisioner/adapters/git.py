@@ -27,6 +27,8 @@ from services.provisioner.ports import Change, Committed, Files
 _log = structlog.get_logger(__name__)
 
 _PUSH_TRIES: Final = 6
+_VERSIONS: Final = 20
+"""How many commits in a row may have left an environment without a directory."""
 _PATH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _PENDING: Final = "refs/slipway/pending"
 _RECEIPT: Final = "Slipway-Receipt: "
@@ -63,16 +65,37 @@ class GitEnvironments:
         with tracing.span("commit the desired state", attributes={"slipway.environment": environment}):
             await self._push(directory, entries, change, body="")
             async with self._one_at_a_time:
-                committed = await self._committed(directory)
+                committed = await self._committed(directory, self._tracking)
         if committed is None:
             raise TransientError(f"the directory of {environment} was removed right after it was written")
         return committed
 
-    async def read(self, environment: str) -> Committed | None:
+    async def read(self, environment: str, commit: str | None = None) -> Committed | None:
         """See the port."""
         async with self._one_at_a_time:
-            await self._fetch()
-            return await self._committed(_directory(environment))
+            head = await self._fetch()
+            if head is None:
+                return None
+            if commit is not None:
+                # Only what is on the branch counts, wherever else the forge has commits.
+                known = await self._commands.run("merge-base", "--is-ancestor", commit, head)
+                if known.code != 0:
+                    return None
+            return await self._committed(_directory(environment), commit or head)
+
+    async def earlier(self, environment: str, commit: str | None) -> Committed | None:
+        """See the port."""
+        directory = _directory(environment)
+        async with self._one_at_a_time:
+            newest = commit or await self._fetch()
+            if newest is None:
+                return None
+            skip = "--skip=0" if commit is None else "--skip=1"
+            listed = await self._git("log", "--format=%H", skip, f"--max-count={_VERSIONS}", newest, "--", directory)
+            for found in listed.stdout.decode().split():
+                if (committed := await self._archived(found, directory)) is not None:
+                    return committed
+        return None
 
     async def remove(self, environment: str, receipt: Receipt, change: Change) -> None:
         """See the port."""
@@ -142,15 +165,16 @@ class GitEnvironments:
         before, after = trees.stdout.split()
         return None if before == after else commit
 
-    async def _committed(self, directory: str) -> Committed | None:
-        """The directory at the branch's head as last fetched or pushed, with the commit that made it so."""
-        found = await self._commands.run("log", "-1", "--format=%H", self._tracking, "--", directory)
+    async def _committed(self, directory: str, revision: str) -> Committed | None:
+        """The directory as a revision in our clone has it, with the commit that made it so."""
+        found = await self._commands.run("log", "-1", "--format=%H", revision, "--", directory)
         commit = found.stdout.decode().strip()
-        if found.code != 0 or not commit:
-            return None
+        return await self._archived(commit, directory) if found.code == 0 and commit else None
+
+    async def _archived(self, commit: str, directory: str) -> Committed | None:
+        """The directory's files; None where the commit removed it."""
         archive = await self._commands.run("archive", "--format=tar", f"{commit}:{directory}")
         if archive.code != 0:
-            # The last commit that touched the directory removed it.
             return None
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
             files = {member.name: _content(tar, member) for member in tar.getmembers() if member.isfile()}

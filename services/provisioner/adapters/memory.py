@@ -8,8 +8,9 @@ from typing import Any
 
 from chassis.failures import PermanentError
 from contracts.envelope import Event
+from contracts.plans import PlannedChange
 from contracts.values import LeftBehind, Receipt, Resource
-from services.provisioner.domain import VARIABLES
+from services.provisioner.domain import DATA_KINDS, VARIABLES
 from services.provisioner.ports import Applied, Change, Committed, Files, Level, Line, Report
 
 
@@ -22,6 +23,16 @@ class Thing:
 
 
 @dataclass
+class Restoring:
+    """What the restore of one run does: what is to go, what is put back, and what of that had held data."""
+
+    run_id: str
+    gone: set[Resource] = field(default_factory=set)
+    restored: set[Resource] = field(default_factory=set)
+    anew: set[Resource] = field(default_factory=set)
+
+
+@dataclass
 class MemoryInfrastructure:
     """The port `Infrastructure`: a machine that is a dictionary."""
 
@@ -29,13 +40,32 @@ class MemoryInfrastructure:
     recorded: dict[str, set[Resource]] = field(default_factory=dict)
     """By environment, what Terraform's state would have."""
     destroying: dict[str, set[Resource]] = field(default_factory=dict)
+    restoring: dict[str, Restoring] = field(default_factory=dict)
 
-    async def apply(self, environment: str, files: Files, report: Report) -> Applied:
+    async def plan(self, environment: str, files: Files, *, new: bool) -> tuple[PlannedChange, ...]:
+        """See the port."""
+        wanted = _wanted(json.loads(files[VARIABLES]))
+        there = set() if new else {one for one in self.recorded.get(environment, ()) if one in self.things}
+        changes = [PlannedChange(action="create", resource=one) for one in wanted.keys() - there]
+        changes += [PlannedChange(action="destroy", resource=one) for one in there - wanted.keys()]
+        for resource in there & wanted.keys():
+            found, right = self.things[resource].properties, wanted[resource]
+            if differing := sorted(key for key in found.keys() | right.keys() if found.get(key) != right.get(key)):
+                changes.append(PlannedChange(action="update", resource=resource, detail=", ".join(differing)))
+        return tuple(sorted(changes, key=lambda change: (change.resource.kind, change.resource.id)))
+
+    async def apply(self, environment: str, files: Files, report: Report, *, keep_data: bool = False) -> Applied:
         """See the port."""
         variables = json.loads(files[VARIABLES])
         mark = f"{environment} {variables['incarnation']}"
         wanted = _wanted(variables)
         recorded = self.recorded.setdefault(environment, set())
+        for losing in (one for one in recorded - wanted.keys() if one.kind in DATA_KINDS and one in self.things):
+            if keep_data:
+                raise PermanentError(
+                    "would_lose_data", f"this would destroy {losing.kind} {losing.id}", next_step="Ask for that."
+                )
+            report(Line(f"This destroys the {losing.kind} {losing.id} and everything in it, as asked.", "warning"))
         created, changed, refused = [], [], []
         for resource, properties in wanted.items():
             found = self.things.get(resource)
@@ -62,6 +92,37 @@ class MemoryInfrastructure:
             created=tuple(created),
             changed=tuple(changed),
             destroyed=tuple(destroyed),
+        )
+
+    async def restore(self, environment: str, failed: Files, before: Files, run_id: str, report: Report) -> Receipt:
+        """See the port."""
+        variables = json.loads(before[VARIABLES])
+        mark = f"{environment} {variables['incarnation']}"
+        wanted = _wanted(variables)
+        recorded = self.recorded.setdefault(environment, set())
+        made = recorded | {one for one in _wanted(json.loads(failed[VARIABLES])) if self._is(one, mark)}
+        if (kept := self.restoring.get(environment)) is None or kept.run_id != run_id:
+            kept = self.restoring[environment] = Restoring(run_id)
+        kept.gone |= {one for one in made - wanted.keys() if one in self.things}
+        kept.anew |= {one for one in wanted if one.kind in DATA_KINDS and one not in self.things}
+        left = [one for one in kept.gone if one in self.things and not self._is(one, mark)]
+        for resource in kept.gone.difference(left):
+            self.things.pop(resource, None)
+        for resource, properties in wanted.items():
+            if resource in self.things and not self._is(resource, mark):
+                left.append(resource)
+            elif resource not in self.things or self.things[resource].properties != properties:
+                self.things[resource] = Thing(mark, dict(properties))
+                kept.restored.add(resource)
+        self.recorded[environment] = wanted.keys() - set(left)
+        report(Line(f"{len(kept.gone.difference(left))} destroyed."))
+        return Receipt(
+            removed=tuple(sorted(kept.gone.difference(left), key=str)),
+            restored=tuple(sorted(kept.restored.difference(left), key=str)),
+            left_behind=(
+                *(LeftBehind(resource=one, reason="belongs to somebody else") for one in left),
+                *(LeftBehind(resource=one, reason="what it held is gone") for one in sorted(kept.anew, key=str)),
+            ),
         )
 
     async def destroy(self, environment: str, files: Files, report: Report) -> Receipt:
@@ -136,24 +197,40 @@ class MemoryEnvironments:
     directories: dict[str, Committed] = field(default_factory=dict)
     history: list[tuple[str, Change, Receipt | None]] = field(default_factory=list)
     """Every commit: the environment, why, and for a removal its receipt."""
+    versions: list[tuple[str, str, Committed | None]] = field(default_factory=list)
+    """Every commit: its id, the environment, and the directory as it left it."""
 
     async def write(self, environment: str, files: Files, change: Change) -> Committed:
         """See the port."""
         found = self.directories.get(environment)
         if found is None or dict(found.files) != dict(files):
-            self.history.append((environment, change, None))
-            found = Committed(self._commit(), dict(files))
+            found = Committed(self._commit(environment, change, None), dict(files))
             self.directories[environment] = found
+            self.versions.append((found.commit, environment, found))
         return found
 
-    async def read(self, environment: str) -> Committed | None:
+    async def read(self, environment: str, commit: str | None = None) -> Committed | None:
         """See the port."""
-        return self.directories.get(environment)
+        if commit is None:
+            return self.directories.get(environment)
+        commits = [version[0] for version in self.versions]
+        if commit not in commits:
+            return None
+        until = self.versions[: commits.index(commit) + 1]
+        return next((version for _, name, version in reversed(until) if name == environment), None)
+
+    async def earlier(self, environment: str, commit: str | None) -> Committed | None:
+        """See the port."""
+        ours = [version for _, name, version in self.versions if name == environment]
+        if commit is not None:
+            commits = [version.commit if version is not None else None for version in ours]
+            ours = ours[: commits.index(commit)]
+        return next((version for version in reversed(ours) if version is not None), None)
 
     async def remove(self, environment: str, receipt: Receipt, change: Change) -> None:
         """See the port."""
         if self.directories.pop(environment, None) is not None:
-            self.history.append((environment, change, receipt))
+            self.versions.append((self._commit(environment, change, receipt), environment, None))
 
     async def receipt(self, environment: str, run_id: str) -> Receipt | None:
         """See the port."""
@@ -162,7 +239,8 @@ class MemoryEnvironments:
                 return receipt
         return None
 
-    def _commit(self) -> str:
+    def _commit(self, environment: str, change: Change, receipt: Receipt | None) -> str:
+        self.history.append((environment, change, receipt))
         return hashlib.sha1(str(len(self.history)).encode(), usedforsecurity=False).hexdigest()
 
 

@@ -12,8 +12,8 @@ again, by adoption when applying and by a sweep when destroying.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,16 +21,20 @@ from python_terraform import IsFlagged, Terraform
 
 from chassis import tracing
 from chassis.failures import PermanentError, TransientError
+from contracts.plans import PlannedChange
 from contracts.values import LeftBehind, Receipt, Resource
 from services.provisioner.adapters.terraform_failures import failure_of
 from services.provisioner.adapters.terraform_output import Transcript, open_outputs, resource_of
+from services.provisioner.adapters.terraform_plan import planned_changes
 from services.provisioner.adapters.terraform_process import Finished, StopSwitch, run
 from services.provisioner.adapters.terraform_provider.provider import SlipwayProvider
 from services.provisioner.adapters.terraform_spans import ResourceSpans
 from services.provisioner.adapters.terraform_workspace import TerraformKnobs, lay_out, mark, write
+from services.provisioner.domain import DATA_KINDS
 from services.provisioner.ports import Applied, Files, Line
 
-_UNDER_WAY: Final = "under-way"
+UNDER_WAY: Final = "under-way"
+"""Beside the state from before an apply until it is known to be complete: more may exist than is recorded."""
 _DESTROYING: Final = "destroying.json"
 STATE: Final = "terraform.tfstate"
 CONFIGURATION: Final = "configuration"
@@ -106,43 +110,44 @@ class TerraformRun:
     """One pass over one environment's directory; everything here happens in one worker thread."""
 
     knobs: TerraformKnobs
-    environment: str
+    directory: Path
+    """Holds the configuration and the state."""
     provider: SlipwayProvider
     terraform: TerraformCommand
-    directory: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.directory = self.knobs.directory / self.environment
+    tell: Callable[[Line], None]
 
     def initialise(self, files: Files) -> None:
         """Lay out the configuration and make Terraform ready to work on it."""
         lay_out(self.directory / CONFIGURATION, files)
         self.terraform.init(var=None, capture=True)
-        self._recover_state()
+        self.recover_state()
 
-    def apply(self, files: Files) -> Applied:
+    def look(self, files: Files) -> tuple[PlannedChange, ...]:
+        """What an apply would change. For a directory of its own, with a copy of the state: takes no lock."""
+        self.initialise(files)
+        self.terraform.plan(json=IsFlagged, out="look.tfplan", var=None, lock="false")
+        return planned_changes(self.show("look.tfplan"), self.provider)
+
+    def apply(self, files: Files, *, keep_data: bool) -> Applied:
         """Bring everything to what `files` say."""
         self.initialise(files)
         done = Transcript()
-        mark(self.directory / _UNDER_WAY)
         # What an earlier life's undo removed is not this one's to tell.
         (self.directory / _DESTROYING).unlink(missing_ok=True)
-        if self._plan("apply.tfplan"):
+        if self.plan("apply.tfplan"):
+            self._mind_the_data(keep_data=keep_data)
+            mark(self.directory / UNDER_WAY)
             try:
-                self._apply_plan("apply.tfplan")
+                self.apply_plan("apply.tfplan")
             except (TransientError, PermanentError):
-                self._recover_state()
+                self.recover_state()
                 raise
             done = self.terraform.transcript
             outputs = done.outputs
         else:
             _, text, _ = self.terraform.cmd("output", capture=True, json=IsFlagged)
             outputs = open_outputs(json.loads(text))
-        self._plan(None)
-        if self.terraform.transcript.planned:
-            left = ", ".join(sorted(self.terraform.transcript.planned))
-            raise TransientError(f"a plan after the apply still wants to change {left}")
-        (self.directory / _UNDER_WAY).unlink()
+        self.complete()
         return Applied(
             outputs=outputs,
             resources=tuple(self.terraform.transcript.found.values()),
@@ -151,31 +156,37 @@ class TerraformRun:
             destroyed=done.of("delete"),
         )
 
+    def complete(self) -> None:
+        """Plan once more; TransientError unless there is nothing left to do."""
+        self.plan(None)
+        if self.terraform.transcript.planned:
+            left = ", ".join(sorted(self.terraform.transcript.planned))
+            raise TransientError(f"a plan after the apply still wants to change {left}")
+        (self.directory / UNDER_WAY).unlink(missing_ok=True)
+
     def destroy(self, files: Files) -> Receipt:
         """Remove everything that `files` made."""
         self.initialise(files)
-        if (self.directory / _UNDER_WAY).exists() or not (self.directory / STATE).exists():
-            self._sweep()
-        self._plan("destroy.tfplan", destroy=IsFlagged)
+        if (self.directory / UNDER_WAY).exists() or not (self.directory / STATE).exists():
+            self.sweep(keep=(), remember=self._remember)
+        self.plan("destroy.tfplan", destroy=IsFlagged)
         planned = self.terraform.transcript
         expected = self._remember(planned.found)
         refused: PermanentError | None = None
         try:
-            self._apply_plan("destroy.tfplan")
+            self.apply_plan("destroy.tfplan")
         except TransientError:
-            self._recover_state()
+            self.recover_state()
             raise
         except PermanentError as permanent:
             refused = permanent
         done = self.terraform.transcript
         if refused is not None:
-            self._recover_state()
+            self.recover_state()
         gone = {finished.address for finished in done.done if finished.action == "delete"}
         why = {told.address: str(told) for told in done.errors if told.address}
         # Besides what Terraform could not delete: what it found to be somebody else's by now, and has forgotten.
-        taken = {
-            resource_of("", kind, identifier): reason for (kind, identifier), reason in self.provider.taken.items()
-        }
+        taken = self.taken()
         why |= {address: taken[resource] for address, resource in planned.found.items() if resource in taken}
         left = {
             address: resource
@@ -190,38 +201,72 @@ class TerraformRun:
             ),
         )
 
-    @property
-    def _lock_timeout(self) -> str:
-        return f"{self.knobs.lock_timeout_seconds}s"
-
-    def _apply_plan(self, plan: str) -> None:
-        # var=None: with an empty dict the library would pass an empty -var-file, which a saved plan refuses.
-        self.terraform.apply(plan, json=IsFlagged, var=None, lock_timeout=self._lock_timeout)
-
-    def _plan(self, out: str | None, **options: object) -> bool:
+    def plan(self, out: str | None, **options: object) -> bool:
         """Plan; True when there is something to do, be it only an output to write."""
         code, _, _ = self.terraform.plan(json=IsFlagged, out=out, var=None, lock_timeout=self._lock_timeout, **options)
         return bool(code == 2)
 
-    def _sweep(self) -> None:
-        """Remove what carries our mark and is in no state: a run was killed between a deed and its record."""
-        self._plan("sweep.tfplan")
+    def apply_plan(self, plan: str) -> None:
+        """Carry out a plan that was saved."""
+        # var=None: with an empty dict the library would pass an empty -var-file, which a saved plan refuses.
+        self.terraform.apply(plan, json=IsFlagged, var=None, lock_timeout=self._lock_timeout)
+
+    def show(self, plan: str) -> dict[str, Any]:
+        """A saved plan, whole."""
+        _, text, _ = self.terraform.cmd("show", plan, capture=True, json=IsFlagged)
+        shown: dict[str, Any] = json.loads(text)
+        return shown
+
+    def taken(self) -> dict[Resource, str]:
+        """What was found to be somebody else's by now, and why."""
+        return {resource_of("", kind, identifier): reason for (kind, identifier), reason in self.provider.taken.items()}
+
+    def sweep(self, *, keep: Collection[str], remember: Callable[[Mapping[str, Resource]], object]) -> None:
+        """Remove what carries our mark and is in no state, but for the addresses in `keep`: a run was killed between a
+        deed and its record."""
+        self.plan("sweep.tfplan")
         if not self.terraform.transcript.planned:
             return
-        _, text, _ = self.terraform.cmd("show", "sweep.tfplan", capture=True, json=IsFlagged)
         unrecorded = [
             (change["address"], change["type"], change["change"]["after"])
-            for change in json.loads(text).get("resource_changes", [])
-            if change["change"]["actions"] == ["create"]
+            for change in self.show("sweep.tfplan").get("resource_changes", [])
+            if change["change"]["actions"] == ["create"] and change["address"] not in keep
         ]
         found: dict[str, Resource] = {}
         for address, resource_type, values in unrecorded:
             if identifier := self.provider.find(resource_type, values):
                 found[address] = resource_of(address, resource_type, identifier)
         # Written down before it is gone, so that a kill between the two loses nothing of the receipt.
-        self._remember(found)
+        remember(found)
         for _, resource_type, values in unrecorded:
             self.provider.remove(resource_type, values)
+
+    def recover_state(self) -> None:
+        """Push the state that Terraform could not save (`errored.tfstate`), which is the newest there is."""
+        errored = self.directory / CONFIGURATION / "errored.tfstate"
+        if errored.exists():
+            self.terraform.cmd("state push", errored.name, capture=True)
+            errored.unlink()
+
+    @property
+    def _lock_timeout(self) -> str:
+        return f"{self.knobs.lock_timeout_seconds}s"
+
+    def _mind_the_data(self, *, keep_data: bool) -> None:
+        """Before a plan is carried out: data that would be lost is kept, or its loss is told."""
+        transcript = self.terraform.transcript
+        for address, action in transcript.planned.items():
+            resource = transcript.found.get(address)
+            if resource is None or resource.kind not in DATA_KINDS or action not in {"delete", "replace"}:
+                continue
+            lost = f"the {resource.kind} {resource.id} and everything in it"
+            if keep_data:
+                raise PermanentError(
+                    "would_lose_data",
+                    f"this would {action} {lost}, which nobody asked for",
+                    next_step="Nothing was changed. To lose it on purpose, change the parameter that asks for it.",
+                )
+            self.tell(Line(f"This destroys {lost}, as asked.", "warning"))
 
     def _remember(self, found: Mapping[str, Resource]) -> dict[str, Resource]:
         """Add to the record of what this destroy removes, so that a repeat after a kill tells all of it."""
@@ -230,10 +275,3 @@ class TerraformRun:
         known |= {address: resource.model_dump() for address, resource in found.items()}
         write(record, json.dumps(known).encode())
         return {address: Resource.model_validate(value) for address, value in known.items()}
-
-    def _recover_state(self) -> None:
-        """Push the state that Terraform could not save (`errored.tfstate`), which is the newest there is."""
-        errored = self.directory / CONFIGURATION / "errored.tfstate"
-        if errored.exists():
-            self.terraform.cmd("state push", errored.name, capture=True)
-            errored.unlink()

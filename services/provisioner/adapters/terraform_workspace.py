@@ -9,6 +9,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +22,10 @@ from chassis.failures import PermanentError, TransientError
 from services.provisioner.ports import Files
 
 CLI_CONFIG: Final = "terraform.rc"
+SCRATCH: Final = ".plans"
+"""Beside the environments' directories; no name of an environment begins with a dot."""
+_COPY_TRIES: Final = 10
+_COPY_PAUSE_SECONDS: Final = 0.05
 _PASSED_ON: Final = ("PATH", "LANG", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _KEPT: Final = frozenset({".terraform", ".terraform.lock.hcl", "errored.tfstate"})
 
@@ -41,6 +48,9 @@ class TerraformKnobs:
     stop_grace_seconds: float = 20.0
     lock_timeout_seconds: int = 10
     runs_at_once: int = 8
+    plan_timeout_seconds: float = 60.0
+    plans_at_once: int = 2
+    plans_waiting: int = 16
 
 
 @contextmanager
@@ -112,6 +122,43 @@ def mark(path: Path) -> None:
     """Leave a file that survives a power cut: it says that what was made may be more than what is recorded."""
     with path.open("w") as file:
         os.fsync(file.fileno())
+
+
+@contextmanager
+def scratch(knobs: TerraformKnobs, environment: str) -> Iterator[Path]:
+    """A directory that looks like the environment's own and is gone afterwards."""
+    token = f"{os.getpid()}-{secrets.token_hex(4)}"
+    directory = knobs.directory / SCRATCH / token / environment
+    directory.mkdir(mode=0o700, parents=True)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory.parent)
+
+
+def remove_stale_scratch(knobs: TerraformKnobs) -> None:
+    """Remove what processes left that were killed before they could."""
+    for directory in (knobs.directory / SCRATCH).glob("*-*"):
+        pid = directory.name.split("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def copy_state(source: Path, target: Path) -> None:
+    """Copy a state that somebody may be writing: Terraform writes it in place, so a torn one is read again. A missing
+    one is no failure. Raises TransientError where it stays torn."""
+    for _ in range(_COPY_TRIES):
+        try:
+            content = source.read_bytes()
+            json.loads(content)
+        except FileNotFoundError:
+            return
+        except ValueError:
+            time.sleep(_COPY_PAUSE_SECONDS)
+        else:
+            write(target, content)
+            return
+    raise TransientError(f"the state of {source.parent.name} is being written", delay_seconds=2)
 
 
 def has_resources(state: Path) -> bool:

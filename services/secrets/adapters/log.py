@@ -4,6 +4,8 @@ import asyncio
 from typing import TypeVar
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from chassis.bus import Bus
 from contracts import subjects
 from contracts.envelope import Event
@@ -37,9 +39,13 @@ class LogHistory:
         )
 
     async def _last(self, kind: type[E], environment: str, incarnation: UUID) -> tuple[E | None, int]:
-        """The last event of a kind and its stream sequence; 0 where this incarnation said none."""
+        """The last event of a kind and its stream sequence; 0 where this incarnation said none. What cannot be read
+        counts as unsaid: it must not keep an undo from going on."""
         found = await self._bus.last(subjects.ENVIRONMENTS, subjects.one_kind_of(environment, kind.kind))
         if found is None or found.data is None or found.seq is None:
             return None, 0
-        said = kind.model_validate_json(found.data)
+        try:
+            said = kind.model_validate_json(found.data)
+        except ValidationError:
+            return None, 0
         return (said, found.seq) if said.incarnation == incarnation else (None, 0)

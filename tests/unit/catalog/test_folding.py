@@ -12,6 +12,11 @@ from hypothesis import strategies as st
 from chassis.identity import EventKey
 from contracts.envelope import Event
 from contracts.events import (
+    AccessChange,
+    AccessGranted,
+    AccessRevoked,
+    Drift,
+    DriftDetected,
     EnvironmentExtended,
     Expiry,
     InfraDestroyed,
@@ -24,7 +29,7 @@ from contracts.events import (
     Stalled,
     Undone,
 )
-from contracts.queries import EnvironmentView, RunView, StepState
+from contracts.queries import EnvironmentView, Grant, RunView, StepState
 from contracts.values import LeftBehind, Receipt, Resource, Step
 from services.catalog.domain.folding import Known, fold, superseded
 from services.catalog.domain.steps import STEPS, current_step, step_seconds, total_seconds
@@ -214,15 +219,63 @@ def test_a_run_that_another_one_replaces_is_closed_with_a_reason() -> None:
     assert (closed.failure.code, closed.failure.step) == ("superseded", "secrets")
 
 
-def test_more_time_changes_the_end_and_nothing_else() -> None:
+def test_more_time_moves_the_end_and_nothing_else() -> None:
     story = Story(KEY).create().ready()
-    ready = folded(story.events)
+    ready, spec = folded(story.events), story.request.data.spec
     later = samples.AT + timedelta(days=7)
-    spec = story.request.data.spec.model_copy(update={"expires_at": later, "branch": "other"})
-    extended = folded([story.add(EnvironmentExtended, Expiry(spec=spec), source="gateway")], ready)
+    extended = folded([story.add(EnvironmentExtended, Expiry(spec=spec, expires_at=later), source="gateway")], ready)
+    kept = folded([story.add(EnvironmentExtended, Expiry(spec=spec, reason="a demo"), source="gateway")], extended)
 
-    assert extended.environment.spec == ready.environment.spec.model_copy(update={"expires_at": later})
-    assert extended.run is ready.run
+    assert (extended.environment.expires_at, extended.environment.kept_because) == (later, None)
+    assert extended.environment.spec == spec.model_copy(update={"expires_at": later})
+    assert (kept.environment.expires_at, kept.environment.kept_because) == (None, "a demo")
+    assert (kept.environment.state, kept.run) == ("ready", ready.run)
+
+
+def test_a_grant_is_there_once_and_until_it_is_revoked() -> None:
+    story = Story(KEY).create().ready()
+    change = AccessChange(requested_by="ada", role="viewer", person="bob")
+    granted = [story.add(AccessGranted, change, source="secrets") for _ in range(2)]
+    known = folded(story.events[:-2])
+    for event in granted:
+        known = folded([event], known)
+    assert known.environment.access == (Grant(role="viewer", person="bob"),)
+
+    assert folded([story.add(AccessRevoked, change, source="secrets")], known).environment.access == ()
+
+
+def test_drift_is_shown_until_a_run_has_mended_it() -> None:
+    story = Story(KEY).create().ready()
+    differing = (Resource(kind="route", id="env-demo-api"),)
+    story.add(DriftDetected, Drift(spec=story.request.data.spec, differing=differing))
+    drifted = folded(story.events)
+    assert (drifted.environment.drift, drifted.environment.drift_detected_at) == (differing, story.last.time)
+
+    story.update().create().ready()
+    mended = folded(story.events)
+    assert (mended.environment.drift, mended.environment.drift_detected_at) == ((), None)
+
+
+def test_an_update_that_fails_is_taken_back_to_what_was_there_before() -> None:
+    story = Story(KEY).create().ready()
+    before = folded(story.events)
+    story.update(branch="other").create("secrets").fail("pipeline").failed("pipeline")
+    after = folded(story.events)
+
+    assert (after.run.kind, after.run.state, after.run.failure is not None) == ("update", "failed", True)
+    assert after.environment.state == "ready"
+    assert after.environment.failure is not None
+    assert after.environment.spec == before.environment.spec
+    assert after.environment.infrastructure == before.environment.infrastructure
+
+
+def test_who_called_a_run_off_is_known() -> None:
+    story = Story(KEY).create("infrastructure")
+    story.add(RunCancelRequested, RunCommand(requested_by="bob"), source="gateway")
+    known = folded(story.events)
+
+    assert (known.run.called_off_by, known.run.state) == ("bob", "running")
+    assert known.run.last_sequence == 3
 
 
 def test_a_stall_is_shown_until_the_run_moves_on() -> None:

@@ -27,6 +27,7 @@ from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.keeping import Keeping
 from services.gateway.handlers.reading import Reading
+from services.gateway.handlers.settling import Settling
 from services.gateway.handlers.tokens import Tokens
 from tests import samples
 from tests.unit.golden_paths.samples import manifest
@@ -56,17 +57,14 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.log = MemoryLog(self.clock)
+        self.settling = Settling(
+            requests=self.requests, catalog=self.log, runs=self.log, clock=self.clock, patience_seconds=0.2
+        )
         self.asking = Asking(
-            requests=self.requests,
-            catalog=self.log,
-            runs=self.log,
-            golden_paths=self.golden_paths,
-            clock=self.clock,
-            defaults=Defaults("acme"),
-            patience_seconds=0.2,
+            settling=self.settling, golden_paths=self.golden_paths, clock=self.clock, defaults=Defaults("acme")
         )
         self.reading = Reading(self.requests, self.log)
-        self.keeping = Keeping(self.asking)
+        self.keeping = Keeping(self.settling)
         self.tokens = Tokens(self.token_store, self.clock)
         self.gateway = Gateway(
             asking=self.asking,

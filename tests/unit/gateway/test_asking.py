@@ -28,7 +28,7 @@ from services.gateway.domain.refusals import (
     RunUnderWayError,
     UnknownThingError,
 )
-from services.gateway.handlers.asking import Answered
+from services.gateway.handlers.settling import Answered
 from tests import samples
 from tests.unit.gateway.rig import Rig, path, principal
 
@@ -43,7 +43,7 @@ def ask(name: str = "demo-api", **more: Any) -> CreateEnvironment:
 def end(rig: Rig, answered: Answered, verdict: str, *, left_behind: bool = False) -> None:
     """The catalog's verdict over a run."""
     request = answered.request
-    spec = request.asked.spec
+    spec = request.run.spec
     left = (LeftBehind(resource=Resource(kind="database", id="apps/x"), reason="in use"),) if left_behind else ()
     failure = Failure(step="secrets", code="x", message="It broke.", next_step="Mend it.")
     data: dict[str, Any] = {
@@ -78,7 +78,7 @@ def end(rig: Rig, answered: Answered, verdict: str, *, left_behind: bool = False
 async def test_a_name_is_enough() -> None:
     rig = Rig()
     answered = await rig.asking.create(ADA, ask(), None)
-    spec = answered.request.asked.spec
+    spec = answered.request.run.spec
     assert (spec.kind, spec.branch, spec.repository) == ("preview", "main", "acme/demo-api")
     assert spec.owner.model_dump() == {"person": "ada", "team": "payments"}
     assert spec.parameters == {"instances": 1, "database": True, "region": "eu", "ratio": 0.5}
@@ -90,15 +90,15 @@ async def test_a_preview_lives_seven_days_where_the_golden_path_does_not_say() -
     rig.golden_paths.paths = [path(defaults={})]
     preview = await rig.asking.create(ADA, ask(), None)
     production = await rig.asking.create(ADA, ask("demo-prod", kind="production"), None)
-    assert preview.request.asked.spec.expires_at == samples.AT + timedelta(days=7)
-    assert production.request.asked.spec.expires_at is None
+    assert preview.request.run.spec.expires_at == samples.AT + timedelta(days=7)
+    assert production.request.run.spec.expires_at is None
 
 
 async def test_what_is_said_wins_over_every_default() -> None:
     rig = Rig()
     wanted = ask(repository="other/thing", branch="dev", kind="production", parameters={"instances": 5}, team="search")
     answered = await rig.asking.create(principal("developer", "payments", "search"), wanted, None)
-    spec = answered.request.asked.spec
+    spec = answered.request.run.spec
     assert (spec.repository, spec.branch, spec.kind, spec.owner.team) == ("other/thing", "dev", "production", "search")
     assert spec.parameters["instances"] == 5
 
@@ -268,7 +268,7 @@ async def test_deleting_begins_a_run_of_the_same_incarnation() -> None:
     assert isinstance(said, EnvironmentDeletionRequested)
     assert said.incarnation == first.request.incarnation
     assert said.id == said.run_id == gone.request.event_id
-    assert said.data.spec == first.request.asked.spec
+    assert said.data.spec == first.request.run.spec
 
 
 async def test_two_deletions_at_once_begin_one_run() -> None:

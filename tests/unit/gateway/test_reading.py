@@ -84,7 +84,7 @@ async def test_the_golden_paths_of_this_repository_are_on_offer() -> None:
     assert await paths.find("../secrets") is None
 
 
-async def test_a_new_version_is_on_offer_at_once_and_a_broken_manifest_hides_nobody_else(tmp_path: Path) -> None:
+async def test_a_new_version_is_on_offer_a_second_later_and_a_broken_manifest_hides_nobody_else(tmp_path: Path) -> None:
     manifest = (GOLDEN_PATHS / "nodejs-api" / "golden_path.yaml").read_text()
     for name in ("nodejs-api", "broken", "liar"):
         (tmp_path / name).mkdir()
@@ -92,11 +92,15 @@ async def test_a_new_version_is_on_offer_at_once_and_a_broken_manifest_hides_nob
     ours.write_text(manifest)
     (tmp_path / "broken" / "golden_path.yaml").write_text("!!python/object/apply:os.system [id]")
     (tmp_path / "liar" / "golden_path.yaml").write_text(manifest)
-    paths = DirectoryOfGoldenPaths(tmp_path)
+    now = [0.0]
+    paths = DirectoryOfGoldenPaths(tmp_path, lambda: now[0])
     assert [path.version for path in await paths.all()] == ["1.0.0"]
     ours.write_text(manifest.replace("version: 1.0.0", "version: 1.10.0"))
+    assert [path.version for path in await paths.all()] == ["1.0.0"]
+    now[0] += 1.1
     assert [path.version for path in await paths.all()] == ["1.10.0"]
     ours.write_text("name: [")
+    now[0] += 1.1
     assert await paths.all() == []
     with pytest.raises(LookupError):
         await paths.check()

@@ -1,5 +1,6 @@
 """Tokens: their form, what is kept of them, and how far one reaches."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from chassis.clock import FixedClock
+from services.gateway.adapters.memory import MemoryTokens
 from services.gateway.domain.admission import CreateToken
 from services.gateway.domain.refusals import ForbiddenError, UnauthenticatedError, UnknownThingError
-from services.gateway.domain.tokens import digest, identity_of, mint
+from services.gateway.domain.tokens import ApiToken, digest, identity_of, mint
+from services.gateway.handlers.tokens import REMEMBERED_SECONDS, Known, Tokens
 from tests import samples
 from tests.unit.gateway.rig import Rig, principal, secret
 
@@ -58,6 +62,71 @@ async def test_a_token_opens_until_it_expires_or_is_revoked() -> None:
     await rig.tokens.revoke(principal(), kept.id)
     with pytest.raises(UnauthenticatedError):
         await rig.tokens.authenticate(token)
+
+
+async def test_a_valid_token_is_not_looked_up_again_for_two_seconds_and_a_revoked_one_is_forgotten_at_once() -> None:
+    now = [0.0]
+    store = _Counting()
+    tokens = Tokens(store, FixedClock(samples.AT), Known(now=lambda: now[0]))
+    kept, token = await tokens.create(principal(), ask())
+    for seconds, asked in ((0.0, 1), (1.9, 1), (0.2, 2), (0.5, 2)):
+        now[0] += seconds
+        await tokens.authenticate(token)
+        assert store.asked == asked
+    await tokens.revoke(principal(), kept.id)
+    with pytest.raises(UnauthenticatedError):
+        await tokens.authenticate(token)
+
+
+async def test_another_replicas_revocation_counts_after_two_seconds_and_expiry_at_once() -> None:
+    now, clock, store = [0.0], FixedClock(samples.AT), MemoryTokens()
+    here, there = Tokens(store, clock, Known(now=lambda: now[0])), Tokens(store, clock)
+    kept, token = await here.create(principal(), ask())
+    short, brief = await here.create(principal(), ask(expires_in_days=1))
+    for presented in (token, brief):
+        await here.authenticate(presented)
+    await there.revoke(principal(), kept.id)
+    clock.at += timedelta(days=1)
+    with pytest.raises(UnauthenticatedError):
+        await here.authenticate(brief)
+    now[0] += REMEMBERED_SECONDS + 0.1
+    with pytest.raises(UnauthenticatedError):
+        await here.authenticate(token)
+    assert short.id != kept.id
+
+
+async def test_a_token_that_is_revoked_while_it_is_looked_up_is_not_remembered() -> None:
+    store = _Counting()
+    tokens = Tokens(store, FixedClock(samples.AT))
+    kept, token = await tokens.create(principal(), ask())
+    store.meanwhile = lambda: tokens.known.forget(kept.id)
+    await tokens.authenticate(token)
+    store.meanwhile = None
+    await tokens.authenticate(token)
+    assert store.asked == 2
+
+
+async def test_no_more_tokens_are_remembered_than_fit() -> None:
+    store = _Counting()
+    tokens = Tokens(store, FixedClock(samples.AT), Known(most=1))
+    first, second = (await tokens.create(principal(), ask()))[1], (await tokens.create(principal(), ask()))[1]
+    for presented in (first, second, first):
+        await tokens.authenticate(presented)
+    assert store.asked == 3
+
+
+class _Counting(MemoryTokens):
+    """Counts how often it is asked for a token."""
+
+    asked = 0
+    meanwhile: Callable[[], None] | None = None
+
+    async def find(self, token_id: str) -> ApiToken | None:
+        self.asked += 1
+        found = await super().find(token_id)
+        if self.meanwhile is not None:
+            self.meanwhile()
+        return found
 
 
 async def test_another_secret_under_a_known_id_opens_nothing() -> None:

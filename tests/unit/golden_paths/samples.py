@@ -1,4 +1,4 @@
-"""A manifest, the golden path nodejs-api as it is published, and what it gives for some values."""
+"""A manifest, the golden paths as they are published, and what they give for some values."""
 
 import shutil
 from pathlib import Path
@@ -12,6 +12,7 @@ from services.cicd.ports import Values
 
 ROOT = Path(__file__).parents[3] / "golden_paths"
 PATHS = DirectoryGoldenPaths(ROOT)
+PUBLISHED = sorted(path.parent.name for path in ROOT.glob("*/golden_path.yaml"))
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="there is no `node` on this machine to run the skeleton with")
 
@@ -65,11 +66,15 @@ def values(**changes: Any) -> Values:
 
 
 async def workflow(**changes: Any) -> bytes:
-    return await PATHS.workflow(await PATHS.find("nodejs-api"), values(**changes))
+    """The workflow for these values; `golden_path` among them says whose."""
+    given_values = values(**changes)
+    return await PATHS.workflow(await PATHS.find(given_values.golden_path), given_values)
 
 
 async def skeleton(**changes: Any) -> dict[str, File]:
-    files = await PATHS.skeleton(await PATHS.find("nodejs-api"), values(**changes))
+    """The skeleton for these values, by path; `golden_path` among them says whose."""
+    given_values = values(**changes)
+    files = await PATHS.skeleton(await PATHS.find(given_values.golden_path), given_values)
     return {file.path: file for file in files}
 
 

@@ -1,4 +1,4 @@
-"""The workflow of nodejs-api, run for real (by `act`, without containers) on the skeleton it comes with."""
+"""The workflows, run for real (by `act`, without containers) on the skeletons they come with."""
 
 import asyncio
 import json
@@ -14,10 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import cast
+from urllib.request import urlopen
 
 import pytest
 
-from tests.unit.golden_paths.samples import needs_node, skeleton, workflow, written
+from contracts.golden_path import Runtime
+from tests.unit.golden_paths.samples import NODE, PATHS, PUBLISHED, needs_node, skeleton, workflow, written
 
 ACT = Path(sys.executable).with_name("act")
 ID_TOKEN = "header.payload.signature"
@@ -66,12 +68,18 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def golden_path() -> str:
+    """Whose workflow is run, where a test does not say otherwise: what they share is the same in all of them."""
+    return "nodejs-api"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, golden_path: str) -> Path:
     """A clone of a repository that Slipway made."""
-    directory = written(asyncio.run(skeleton()), tmp_path / "app")
+    directory = written(asyncio.run(skeleton(golden_path=golden_path)), tmp_path / "app")
     target = directory / ".github/workflows/slipway-demo-api.yml"
     target.parent.mkdir(parents=True)
-    target.write_bytes(asyncio.run(workflow()))
+    target.write_bytes(asyncio.run(workflow(golden_path=golden_path)))
     for arguments in (
         ["init", "--quiet", "--initial-branch=main"],
         ["add", "--all"],
@@ -93,7 +101,10 @@ def run(checkout: Path, platform: Platform, *variables: str, event: str = "push"
     return subprocess.run(arguments, cwd=checkout, env=home, capture_output=True, text=True, timeout=180, check=False)
 
 
-def test_a_push_is_tested_and_its_release_handed_to_slipway(checkout: Path, platform: Platform) -> None:
+@pytest.mark.parametrize("golden_path", PUBLISHED)
+def test_a_push_is_tested_and_its_release_handed_to_slipway(
+    checkout: Path, platform: Platform, golden_path: str, tmp_path: Path
+) -> None:
     done = run(checkout, platform, f"SLIPWAY_URL={platform.url}")
 
     assert done.returncode == 0, done.stdout[-4000:]
@@ -108,9 +119,31 @@ def test_a_push_is_tested_and_its_release_handed_to_slipway(checkout: Path, plat
     assert (told["branch"], told["author"]) == ("main", "ada")
     with tarfile.open(fileobj=BytesIO(cast("bytes", release.get_payload(decode=True)))) as archive:
         names = set(archive.getnames())
-    assert {"./package.json", "./src/main.js"} <= names
+        archive.extractall(tmp_path / "release", filter="data")
+    assert "./package.json" in names
     assert not any(name.startswith(("./.git/", "./.github")) for name in names)
     assert ID_TOKEN not in done.stdout + done.stderr
+    check_it_starts(tmp_path / "release", asyncio.run(PATHS.find(golden_path)).runtime)
+
+
+def check_it_starts(release: Path, runtime: Runtime) -> None:
+    """What was handed over is all that is needed: it starts by the manifest's command and answers where it says."""
+    environment = {"PATH": f"{Path(str(NODE)).parent}:/usr/bin:/bin", "HOST": "127.0.0.1"}
+    if runtime.port_variable is None:
+        done = subprocess.run(runtime.start, cwd=release, env=environment, capture_output=True, timeout=60, check=False)
+        assert json.loads(done.stdout)["message"] == "configuration is wrong"  # there is no database to work with
+        return
+    environment[runtime.port_variable] = "0"
+    process = subprocess.Popen(runtime.start, cwd=release, env=environment, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout
+        port = json.loads(process.stdout.readline())["port"]
+        for path in (runtime.health_path, runtime.ready_path):
+            with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                assert answer.status == 200
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_without_the_variable_it_is_tested_and_says_that_nothing_was_deployed(

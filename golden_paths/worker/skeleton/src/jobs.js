@@ -33,9 +33,9 @@ export function createJobStore(pool) {
 
   return {
     /** Whether the job is new; one whose id is known changes nothing. */
-    async add({ id, kind, payload = {}, dueAt = new Date(), maxAttempts = 5 }) {
+    async add({ id, kind, payload = {}, dueAt = null, maxAttempts = 5 }) {
       const { rowCount } = await pool.query(
-        `INSERT INTO jobs (id, kind, payload, due_at, max_attempts) VALUES ($1, $2, $3, $4, $5)
+        `INSERT INTO jobs (id, kind, payload, due_at, max_attempts) VALUES ($1, $2, $3, coalesce($4, now()), $5)
          ON CONFLICT (id) DO NOTHING`,
         [id, kind, JSON.stringify(payload), dueAt, maxAttempts],
       );

@@ -9,6 +9,7 @@ import { jobContext } from "./logger.js";
 import { isRefusedLogin } from "./postgres/connection.js";
 
 const LEASE_MARGIN_SECONDS = 10;
+const STUCK_SECONDS = 180; // longer than any statement may take before and after a job
 
 /** Seconds before the next attempt: doubling, with chance in it so that what failed together is not tried together. */
 export function backoffSeconds(attempt, { base = 2, most = 600, random = Math.random } = {}) {
@@ -117,7 +118,7 @@ export function createWorker({
     },
 
     /** Whether every loop has come round lately: one that has not hangs, and no signal will tell. */
-    isAlive: () => turns.every((at) => Date.now() - at < (leaseSeconds + 60) * 1000),
+    isAlive: () => turns.every((at) => Date.now() - at < (leaseSeconds + STUCK_SECONDS) * 1000),
 
     /** Take nothing new, finish what is in hand, and put back what is left after the grace period. */
     async stop(graceSeconds) {

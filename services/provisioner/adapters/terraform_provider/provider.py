@@ -85,6 +85,16 @@ class SlipwayProvider(Provider):  # type: ignore[misc] # tf has no types
                 return None
             return None if found is None else resource.identify(values)
 
+    def identify(self, type_name: str, values: dict[str, Any]) -> str | None:
+        """What a thing with these attributes will be called where it lives; None where that cannot be known yet."""
+        resource = self._resource(type_name)
+        if resource is None:
+            return None
+        try:
+            return resource.identify(values)
+        except (KeyError, ValueError):
+            return None
+
     def remove(self, type_name: str, values: dict[str, Any]) -> None:
         """Remove what carries the mark in `values`; what carries another's stays. Raises as `find`."""
         resource = self._resource(type_name)

@@ -4,7 +4,7 @@
 // Invariants: statements run one after another; a value never becomes part of a statement's text; after anything
 // unexpected the connection is closed, and every query on it fails.
 
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, isIP } from "node:net";
 import { connect as connectTls } from "node:tls";
 
 import * as messages from "./messages.js";
@@ -48,14 +48,15 @@ async function secured(socket, host, options) {
   if (answer.length !== 1 || answer[0] !== 0x53) {
     throw new Error("DATABASE_URL asks for TLS, which the database does not offer");
   }
-  const encrypted = connectTls({ socket, host, servername: /[a-z]/i.test(host) && !host.includes(":") ? host : "", ...options });
+  const servername = isIP(host) ? "" : host; // an address has no place there (RFC 6066 §3)
+  const encrypted = connectTls({ socket, host, servername, ...options });
   await opened(encrypted, "secureConnect");
   return encrypted;
 }
 
 /**
  * @param {URL} url postgresql://user:password@host:port/database; `?sslmode=` anything but `disable` asks for TLS with
- *   a certificate that is checked (NODE_EXTRA_CA_CERTS names an authority of your own)
+ *   a certificate that is checked (NODE_EXTRA_CA_CERTS names an authority of your own); `?options=` is passed on
  */
 export async function connect(url, { timeoutMs = 10_000, queryTimeoutMs = 60_000, tls = {} } = {}) {
   const host = url.hostname.replace(/^\[|\]$/g, "");
@@ -96,7 +97,7 @@ class Connection {
         this.destroy(error);
       }
     });
-    socket.on("error", (error) => this.destroy(error instanceof ConnectionLost ? error : new ConnectionLost(error.message)));
+    socket.on("error", (error) => this.destroy(new ConnectionLost(error.message)));
     socket.on("close", () => this.destroy(new ConnectionLost("the database closed the connection")));
   }
 
@@ -113,6 +114,7 @@ class Connection {
       client_encoding: "UTF8",
       DateStyle: "ISO",
       TimeZone: "UTC",
+      ...(url.searchParams.has("options") ? { options: url.searchParams.get("options") } : {}),
     });
     const scram = startScram(decodeURIComponent(url.password));
     await this.#talk(greeting, (type, body) => {
@@ -136,7 +138,7 @@ class Connection {
     } else if (kind === 3 && this.#encrypted) {
       this.#socket.write(messages.password(password));
     } else {
-      throw new Error(`the database asks for a login other than ${MECHANISM}, which alone keeps the password to itself`);
+      throw new Error(`the database asks for a login other than ${MECHANISM}, which would give the password away`);
     }
   }
 

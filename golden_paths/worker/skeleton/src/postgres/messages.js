@@ -35,8 +35,8 @@ function encoded(value) {
     return null;
   }
   if (Array.isArray(value)) {
-    const elements = value.map((element) => (element === null ? "NULL" : `"${String(element).replace(/["\\]/g, "\\$&")}"`));
-    return text(`{${elements.join(",")}}`);
+    const quoted = (element) => `"${String(element).replace(/["\\]/g, "\\$&")}"`;
+    return text(`{${value.map((element) => (element === null ? "NULL" : quoted(element))).join(",")}}`);
   }
   if (value instanceof Date) {
     return text(value.toISOString());

@@ -1,19 +1,23 @@
 """A trace as a waterfall in the terminal: one line a span, indented by parent, a bar where and how long it ran."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from rich.table import Table
 from rich.text import Text
 
 from cli.failures import CommandError, Exit
+from cli.platforms import is_loopback
+from cli.wording import one_line
 
-_BAR_WIDTH = 30
-_NAME_WIDTHS = (24, 60)
-WIDE = 120
-"""Columns of a waterfall that nothing narrows."""
+_UNBOUNDED = 120
+"""Columns of a waterfall that nothing narrows: a pipe has no width."""
+_BAR_WIDTHS = (10, 40)
+_LEAST_NAME = 16
+_DURATION_WIDTH = 9
+_GAPS = 3 * 2
 
 
 @dataclass(frozen=True)
@@ -31,20 +35,21 @@ class Span:
 
 def fetch(traces_url: str, trace_id: str) -> list[Span]:
     """The spans of a trace, from a server that answers Jaeger's query API."""
+    address = f"{traces_url.rstrip('/')}/api/traces/{trace_id}"
     try:
-        response = httpx.get(f"{traces_url.rstrip('/')}/api/traces/{trace_id}", timeout=10, trust_env=False)
-    except httpx.TransportError as error:
+        response = httpx.get(address, timeout=10, trust_env=not is_loopback(address))
+        found = response.json().get("data") if response.status_code == 200 else None
+    except (httpx.HTTPError, ValueError, AttributeError) as error:
         raise CommandError(
             f"The trace store at {traces_url} does not answer.", remedy="`slipway doctor` says what is wrong."
         ) from error
-    found = response.json().get("data") if response.status_code == 200 else None
-    if not found:
+    if not found or not (spans := parse(found[0])):
         raise CommandError(
             f"The trace {trace_id} is not in the trace store.",
-            remedy="Spans arrive within a second; older ones are kept for a limited time.",
+            remedy="Spans arrive within a second; old ones are dropped after a while.",
             code=Exit.NOT_FOUND,
         )
-    return parse(found[0])
+    return spans
 
 
 def parse(trace: dict[str, Any]) -> list[Span]:
@@ -83,24 +88,26 @@ def ordered(spans: list[Span]) -> list[tuple[int, Span]]:
     return found
 
 
-def render(spans: list[Span], width: int) -> Table:
-    """The waterfall, in lines of `width` columns: the name gives way first, never the duration."""
+def render(spans: list[Span], columns: int | None) -> Iterator[Text]:
+    """The waterfall, in lines of `columns`: the name gives way first, then the bar, never the duration."""
+    rows = ordered(spans)
     begin = min(span.start for span in spans)
     total = max(max(span.start + span.duration for span in spans) - begin, 1)
-    services = max(len(span.service) for span in spans)
-    name_width = max(_NAME_WIDTHS[0], min(_NAME_WIDTHS[1], width - services - _BAR_WIDTH - 16))
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-    table.add_column("service", no_wrap=True, width=services)
-    table.add_column("operation", no_wrap=True, width=name_width)
-    table.add_column("ms", justify="right", no_wrap=True, width=9)
-    table.add_column(f"0 … {total / 1000:,.0f} ms", no_wrap=True, width=_BAR_WIDTH)
-    for depth, span in ordered(spans):
-        left = min(int((span.start - begin) / total * _BAR_WIDTH), _BAR_WIDTH - 1)
-        bar = " " * left + "━" * min(max(1, round(span.duration / total * _BAR_WIDTH)), _BAR_WIDTH - left)
-        name = Text(f"{'  ' * depth}{'✗ ' if span.failed else ''}{span.name}", style="red" if span.failed else "")
-        name.truncate(name_width, overflow="ellipsis")
-        duration = f"{span.duration / 1000:,.1f}"
-        table.add_row(
-            Text(span.service, style="dim"), name, duration, Text(bar, style="red" if span.failed else "cyan")
-        )
-    return table
+    service_width = max(len("service"), *(len(span.service) for span in spans))
+    longest = max(len("operation"), *(2 * depth + 2 * span.failed + len(span.name) for depth, span in rows))
+    left = (columns or _UNBOUNDED) - service_width - _DURATION_WIDTH - _GAPS
+    name_width = max(_LEAST_NAME, min(longest, left - _BAR_WIDTHS[0]))
+    bar_width = max(_BAR_WIDTHS[0], min(_BAR_WIDTHS[1], left - name_width))
+
+    def line(service: str, name: Text, duration: str, bar: Text) -> Text:
+        name.truncate(name_width, overflow="ellipsis", pad=True)
+        return Text.assemble((f"{service:<{service_width}}  ", "dim"), name, f"  {duration:>{_DURATION_WIDTH}}  ", bar)
+
+    yield line("service", Text("operation"), "ms", Text(f"0 … {total / 1000:,.0f} ms"))
+    for depth, span in rows:
+        style = "red" if span.failed else ""
+        name = Text(f"{'  ' * depth}{'✗ ' if span.failed else ''}{one_line(span.name)}", style=style)
+        start = min(int((span.start - begin) / total * bar_width), bar_width - 1)
+        length = min(max(1, round(span.duration / total * bar_width)), bar_width - start)
+        bar = Text(" " * start + "━" * length, style=style or "cyan")
+        yield line(one_line(span.service), name, f"{span.duration / 1000:,.1f}", bar)

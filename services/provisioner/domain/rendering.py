@@ -1,30 +1,30 @@
-"""Pure rules: what an environment's directory holds, and what came of applying it.
+"""What an environment's directory holds.
 
 Invariant: whatever a person typed stands in `manifest.yaml` and in `terraform.tfvars.json`, where Terraform takes every
-value literally; `main.tf.json` holds nothing from outside but the environment's name, a DNS label.
+value literally; `main.tf.json` holds nothing from outside but the environment's name, a DNS label, and names of
+parameters, which are plain words.
 """
 
 import json
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-import yaml
-
 from chassis.failures import PermanentError
-from contracts.values import Database, EnvironmentSpec, Infrastructure
-from services.provisioner.ports import Applied, Author, Files
+from contracts.values import EnvironmentSpec
+from services.provisioner.domain.manifest import MANIFEST, incarnation_in, read_manifest, write_manifest
+from services.provisioner.ports import Files
 
-MANIFEST: Final = "manifest.yaml"
 ROOT_MODULE: Final = "main.tf.json"
 VARIABLES: Final = "terraform.tfvars.json"
 MODULES: Final = "modules"
 OUTPUTS: Final = ("url", "hostname", "namespace", "database")
 """What every golden path's module puts out; `url`, `hostname` and `database` may be null."""
 
+_RENDERED: Final = (MANIFEST, ROOT_MODULE, VARIABLES)
 _META_ARGUMENTS: Final = frozenset({"source", "version", "providers", "count", "for_each", "depends_on", "lifecycle"})
-_REPORT_TO_PLATFORM_TEAM: Final = "Tell the team that answers for the golden path."
+_VARIABLE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,63 @@ def render(spec: EnvironmentSpec, incarnation: UUID, modules: Files, platform: P
     Raises PermanentError where a parameter of the golden path has a name that Terraform or the platform needs.
     """
     variables = _variables(spec, incarnation, platform)
-    manifest = {
-        "apiVersion": "slipway/v1",
-        "kind": "Environment",
-        "metadata": {"name": spec.name, "incarnation": str(incarnation)},
-        "spec": spec.model_dump(mode="json", exclude={"name"}, exclude_none=True),
-    }
     files = {
-        MANIFEST: yaml.safe_dump(manifest, sort_keys=True, allow_unicode=True).encode(),
+        MANIFEST: write_manifest(spec, incarnation),
         ROOT_MODULE: _json(_root_module(sorted(variables), _backend(spec.name, platform))),
         VARIABLES: _json(variables),
     }
     return files | {f"{MODULES}/{path}": content for path, content in modules.items()}
+
+
+def render_again(spec: EnvironmentSpec, incarnation: UUID, committed: Files, platform: Platform) -> Files | None:
+    """The directory for another desired state of the golden path that it was made with: everything that is not rendered
+    from the state stays as committed, whatever the golden path says today. None where the golden path, its version or
+    the life is another. Raises as `render`."""
+    try:
+        before = read_manifest(committed, spec.name)
+    except PermanentError:
+        return None
+    of_golden_path = (before.spec.golden_path, before.spec.golden_path_version)
+    if before.incarnation != incarnation or of_golden_path != (spec.golden_path, spec.golden_path_version):
+        return None
+    kept = {path: content for path, content in committed.items() if path not in _RENDERED}
+    return kept | dict(render(spec, incarnation, {}, platform))
+
+
+def incarnation_of(files: Files) -> str | None:
+    """Which incarnation a committed directory belongs to; None where its manifest cannot be read, or names another than
+    what Terraform is given: the platform writes both, so somebody else has had a hand in it."""
+    named = incarnation_in(files)
+    try:
+        given = json.loads(files[VARIABLES])["incarnation"] if VARIABLES in files else named
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
+    return named if given == named else None
+
+
+def says_the_same(name: str, one: Files, other: Files) -> bool:
+    """Whether two directories of the environment `name` mean the same: equal but for how manifest and JSON are
+    written."""
+    if one.keys() != other.keys():
+        return False
+    try:
+        if read_manifest(one, name) != read_manifest(other, name):
+            return False
+    except PermanentError:
+        return False
+    return all(
+        content == other[path] or (path.endswith(".json") and _means(content) == _means(other[path]))
+        for path, content in one.items()
+        if path != MANIFEST
+    )
+
+
+def _means(content: bytes) -> str:
+    """JSON in one spelling (`1`, `1.0` and `true` are three things); anything else as it is."""
+    try:
+        return json.dumps(json.loads(content), sort_keys=True)
+    except (ValueError, RecursionError):
+        return content.hex()
 
 
 def _variables(spec: EnvironmentSpec, incarnation: UUID, platform: Platform) -> dict[str, Any]:
@@ -82,11 +127,12 @@ def _variables(spec: EnvironmentSpec, incarnation: UUID, platform: Platform) -> 
         },
     }
     for name in spec.parameters:
-        if name in given or name in _META_ARGUMENTS:
+        if name in given or name in _META_ARGUMENTS or not _VARIABLE_NAME.fullmatch(name):
             raise PermanentError(
                 "bad_golden_path",
-                f"the golden path {spec.golden_path} has a parameter called {name}, which is taken",
-                next_step=_REPORT_TO_PLATFORM_TEAM,
+                f"a parameter of the golden path {spec.golden_path} has a name that is taken or is no plain word: "
+                f"{name[:40]!r}",
+                next_step="Tell the team that answers for the golden path.",
             )
     return given | dict(spec.parameters)
 
@@ -116,47 +162,3 @@ def _root_module(variables: list[str], backend: dict[str, Any]) -> dict[str, Any
 
 def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
-
-
-def incarnation_of(files: Files) -> str | None:
-    """Which incarnation a committed directory belongs to; None where its manifest cannot be read."""
-    try:
-        manifest = yaml.safe_load(files[MANIFEST])
-        return str(manifest["metadata"]["incarnation"])
-    except (KeyError, TypeError, yaml.YAMLError):
-        return None
-
-
-def infrastructure_of(applied: Applied, commit: str) -> Infrastructure:
-    """What InfraReady says. PermanentError where the golden path's outputs are not what they must be."""
-    try:
-        found = applied.outputs.get("database")
-        return Infrastructure(
-            url=applied.outputs.get("url"),
-            hostname=applied.outputs.get("hostname"),
-            namespace=applied.outputs["namespace"],
-            database=_database(found) if found is not None else None,
-            resources=tuple(sorted(applied.resources, key=lambda resource: (resource.kind, resource.id))),
-            commit=commit,
-        )
-    except (KeyError, TypeError, ValueError) as wrong:
-        raise PermanentError(
-            "bad_golden_path",
-            f"the golden path's Terraform does not put out what it must: {type(wrong).__name__} {wrong}"[:500],
-            next_step=_REPORT_TO_PLATFORM_TEAM,
-        ) from wrong
-
-
-def _database(found: Mapping[str, Any]) -> Database:
-    return Database(
-        host=found["host"],
-        port=int(found["port"]),
-        database=found["database"],
-        schema_name=found["schema"],
-        owner_role=found["role"],
-    )
-
-
-def author_of(person: str) -> Author:
-    """In whose name a commit is made. `.invalid` (RFC 2606) where all we have is a login."""
-    return Author(name=person, email=person if "@" in person else f"{person}@users.slipway.invalid")

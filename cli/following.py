@@ -1,0 +1,73 @@
+"""Following a run to its end, and what a command prints and exits with then."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from cli.failures import AwayError, CommandError, Exit
+from cli.gateway import Gateway, Json, at
+from cli.progress import Progress
+from cli.screens import run as run_screen
+from cli.screens.live import watch
+from cli.session import Session
+
+
+@contextmanager
+def asking(name: str) -> Iterator[None]:
+    """While a run of the environment `name` is asked for: Ctrl-C then leaves open whether it was."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise CommandError(
+            "Interrupted before the gateway answered; the run may have begun.",
+            remedy=f"See whether: slipway show {name}",
+            code=Exit.INTERRUPTED,
+        ) from None
+
+
+def finish(here: Session, run: Json, title: str, usual: dict[str, float] | None = None) -> None:
+    """Watch a run to its end and print what came of it.
+
+    Raises typer.Exit where the run failed, CommandError where it goes on without us.
+    """
+    name = run["environment"]
+    progress = Progress(name, run["kind"], run["requested_at"], usual or {})
+    try:
+        watch(here.gateway, here.output, run["id"], progress, title)
+        ended = here.gateway.get_patiently(at("runs", run["id"]))
+        environment = here.gateway.get_patiently(at("environments", name))
+    except KeyboardInterrupt:
+        raise CommandError(
+            "Interrupted; the run goes on.", remedy=f"Watch it: slipway logs {name} -f", code=Exit.INTERRUPTED
+        ) from None
+    except AwayError as error:
+        raise CommandError(
+            str(error), remedy=f"The run goes on. {error.remedy} Then watch it: slipway logs {name} -f"
+        ) from error
+    verdict = progress.verdict or ended
+    if here.output.for_programs:
+        here.output.document({"environment": environment, "run": ended})
+    else:
+        run_screen.ended(here.output, ended, verdict, environment)
+    if verdict["state"] != "succeeded":
+        raise typer.Exit(Exit.FAILED)
+
+
+def accepted(here: Session, answer: Json) -> None:
+    """Print the id of a run that nobody waits for."""
+    if here.output.for_programs:
+        here.output.document(answer)
+    else:
+        here.output.say(answer["run"]["id"])
+        here.output.note(f"Watch it: slipway logs {answer['environment']['name']} -f")
+
+
+def usual_seconds(gateway: Gateway, golden_path: str) -> dict[str, float]:
+    """The median seconds of each step of a golden path, from the platform's own history; empty where it has none, or
+    cannot say now: the run that they are shown beside is under way already."""
+    try:
+        durations = gateway.get(at("golden-paths", golden_path)).get("durations") or []
+    except CommandError:
+        return {}
+    return {item["step"]: item["p50_seconds"] for item in durations if item.get("count")}
