@@ -62,10 +62,11 @@ class ServiceProcess:
             return False
 
     def wait_ready(self) -> None:
-        """Return when it is ready. Raises RuntimeError, with the end of its log, where that takes too long."""
+        """Return when it is ready. Raises RuntimeError, with the end of its log, where it ends or takes too long."""
         deadline = time.monotonic() + READY_SECONDS
         while not self.is_ready():
-            if time.monotonic() > deadline:
+            ended = self._process is None or self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} did not become ready:\n{self.log.read_text()[-2000:]}")
             time.sleep(0.05)
 

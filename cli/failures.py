@@ -83,7 +83,7 @@ def _said(status: int, problem: dict[str, Any]) -> tuple[str, str]:
     if problem.get("errors"):
         return "This cannot be asked for.", "Nothing was changed."
     if status == 404 and detail:
-        return detail, ""
+        return detail, "`slipway ls` and `slipway runs` list what there is."
     if not title:
         return f"The gateway answered HTTP {status}.", "`slipway doctor` says what is wrong."
     in_the_way = (problem.get("environment") or {}).get("name")

@@ -93,10 +93,11 @@ class Progress:
 
     def _end(self, verdict: Json) -> None:
         self.verdict = verdict
+        end = "undone" if self.kind == "delete" and verdict["state"] == "succeeded" else verdict["state"]
         for step in self.steps.values():
             if step.state in _MOVING or step.state == "waiting":
                 # Nothing more is said of a step that failed, cleaned up or not: the verdict tells it.
-                step.state, step.note, step.ended_at = verdict["state"], "", verdict.get("time")
+                step.state, step.note, step.ended_at = end, "", verdict.get("time")
 
     def _change(self, change: Json, data: Json) -> Line:
         step, at = self._step(change["step"]), data.get("time")

@@ -58,7 +58,7 @@ SAYS: Final[dict[ServiceName, tuple[type[Event], ...]]] = {
         AccessRevocationRequested,
         EnvironmentExtended,
     ),
-    "provisioner": (InfraReady, InfraFailed, InfraDestroyed, DriftDetected),
+    "provisioner": (InfraReady, InfraFailed, InfraDestroyed),
     "secrets": (SecretsStored, SecretsFailed, SecretsRevoked, AccessGranted, AccessRevoked),
     "cicd": (PipelineCreated, PipelineFailed, PipelineRemoved),
     "catalog": (
@@ -67,6 +67,9 @@ SAYS: Final[dict[ServiceName, tuple[type[Event], ...]]] = {
         EnvironmentDeleted,
         EnvironmentExpiring,
         EnvironmentExpired,
+        EnvironmentDeletionRequested,
+        DriftDetected,
+        EnvironmentUpdateRequested,
         RunStalled,
     ),
     "notifier": (),

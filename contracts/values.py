@@ -107,6 +107,8 @@ class Secrets(Value):
     workload_role: str
     access_group: str
     """The `env:<name>:developer` grant."""
+    resources: tuple[Resource, ...] = ()
+    """Everything that exists in OpenBao because of the environment."""
 
 
 class Pipeline(Value):

@@ -37,6 +37,11 @@ def spec(name: str = "demo-api", **changes: Any) -> EnvironmentSpec:
     return EnvironmentSpec(**values)
 
 
+def asked(wanted: EnvironmentSpec) -> Asked:
+    """What a request for a desired state carries."""
+    return Asked(spec=wanted, requested_by="ada")
+
+
 def infrastructure(name: str = "demo-api") -> Infrastructure:
     """What Terraform made for `name`."""
     identifier = f"env_{name.replace('-', '_')}"

@@ -196,7 +196,11 @@ def rm(
 
 def _confirm(here: Session, name: str, *, yes: bool, confirm: str | None) -> None:
     if confirm is not None and confirm != name:
-        raise CommandError(f"--confirm says {confirm}, not {name}: nothing was changed.", code=Exit.REFUSED)
+        raise CommandError(
+            f"--confirm says {confirm}, not {name}.",
+            remedy=f"Say --confirm {name} if you mean it. Nothing was changed.",
+            code=Exit.USAGE,
+        )
     if confirm == name:
         return
     if not sys.stdin.isatty():
@@ -209,7 +213,7 @@ def _confirm(here: Session, name: str, *, yes: bool, confirm: str | None) -> Non
         return
     _what_goes(here, here.gateway.get(at("environments", name)))
     if typer.prompt("Type its name to delete it", err=True).strip() != name:
-        raise CommandError("This is not its name: nothing was changed.", code=Exit.REFUSED)
+        raise CommandError("This is not its name.", remedy="Nothing was changed.", code=Exit.REFUSED)
 
 
 def _what_goes(here: Session, environment: Json) -> None:

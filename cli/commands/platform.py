@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib.util import find_spec
+from typing import NoReturn
 
 import typer
 
@@ -25,9 +26,9 @@ def down() -> None:
     _embedded("down")
 
 
-def status() -> None:
+def status(context: typer.Context) -> None:
     """Show its processes."""
-    _embedded("status")
+    _embedded("status", "--output", session(context).output.form)
 
 
 def demo() -> None:
@@ -39,7 +40,7 @@ def doctor(context: typer.Context) -> None:
     """Say what is wrong, and how to mend it: of this machine's platform, or of the gateway that --url names."""
     here = session(context)
     if here.url is None and (description() or _is_installed()):
-        _embedded("doctor")
+        _embedded("doctor", "--output", here.output.form)
     if not screen.show(here):
         raise typer.Exit(Exit.FAILED)
 
@@ -52,8 +53,8 @@ def _is_installed() -> bool:
         return False
 
 
-def _embedded(command: str) -> None:
-    """Hand this process over to the embedded platform. Does not return."""
+def _embedded(*arguments: str) -> NoReturn:
+    """Hand this process over to the embedded platform."""
     if not _is_installed():
         raise CommandError(
             "Only the command line is installed here, not the platform.",
@@ -65,7 +66,7 @@ def _embedded(command: str) -> None:
         os.environ.setdefault(_PORT_BASE_VARIABLE, str(base))
     sys.stdout.flush()
     # -P: a directory called `deploy` where one happens to stand is not ours.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", _MODULE, command])  # noqa: S606 - ourselves, no shell
+    os.execv(sys.executable, [sys.executable, "-P", "-m", _MODULE, *arguments])  # noqa: S606 - ourselves, no shell
 
 
 def register(app: typer.Typer) -> None:

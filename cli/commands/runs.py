@@ -1,6 +1,7 @@
 """runs, logs, trace: what happened, what is happening, and how long each part took."""
 
 import re
+from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from cli import completion
 from cli.commands.arguments import NameOrRun
+from cli.event_stream import LOST, ServerEvent
 from cli.failures import CommandError, Exit, ProblemError
 from cli.gateway import Json, at
 from cli.progress import Progress
@@ -51,20 +53,37 @@ def logs(
     run = _find_run(here, name)
     progress = Progress(run["environment"], run["kind"], run["requested_at"])
     try:
-        for event in here.gateway.follow(run["id"], until_caught_up=not follow):
-            lines = progress.apply(event)
-            if here.output.for_programs and event.id:
-                here.output.item({"id": event.id, "event": event.event, **event.data})
-            else:
-                print_line = here.output.hang if event.id else here.output.note
-                for line in lines:
-                    print_line(*line_words(line))
+        events = here.gateway.follow(run["id"], until_caught_up=not follow)
+        if here.output.for_programs:
+            _documents(here, events, progress, one_by_one=follow)
+        else:
+            _lines(here, events, progress)
     except KeyboardInterrupt:
         ways_on = f"The run goes on: slipway logs {name} -f" if run["state"] not in _ENDED else ""
         raise CommandError("Interrupted.", remedy=ways_on, code=Exit.INTERRUPTED) from None
     _say_how_it_stands(here, name, run, progress)
     if follow and (progress.verdict or run)["state"] == "failed":
         raise typer.Exit(Exit.FAILED)
+
+
+def _lines(here: Session, events: Iterator[ServerEvent], progress: Progress) -> None:
+    for event in events:
+        print_line = here.output.note if event is LOST else here.output.hang
+        for line in progress.apply(event):
+            print_line(*line_words(line))
+
+
+def _documents(here: Session, events: Iterator[ServerEvent], progress: Progress, *, one_by_one: bool) -> None:
+    """One document of all events, or as they come one of each: a stream has no end that a program could wait for."""
+    known = []
+    for event in events:
+        progress.apply(event)
+        if event is not LOST:
+            known.append({"id": event.id, "event": event.event, "data": event.data})
+        if one_by_one and known:
+            here.output.item(known.pop())
+    if not one_by_one:
+        here.output.document(known)
 
 
 def _say_how_it_stands(here: Session, name: str, run: Json, progress: Progress) -> None:

@@ -80,6 +80,7 @@ def _steps(progress: Progress, now: datetime) -> Iterable[RenderableType]:
         for place, cell in enumerate(row):
             padding = " " * (widths[place] - cell.cell_len)
             line.append_text(Text(padding).append_text(cell) if place == 2 else cell.append(padding)).append("  ")
+        line.rstrip()
         yield line
         if step.note:
             yield _note(step.note, "yellow", indent=4)

@@ -14,7 +14,7 @@ from cli.wording import one_line
 
 _UNBOUNDED = 120
 """Columns of a waterfall that nothing narrows: a pipe has no width."""
-_BAR_WIDTHS = (10, 40)
+_WIDEST_BAR = 40
 _LEAST_NAME = 16
 _DURATION_WIDTH = 9
 _GAPS = 3 * 2
@@ -95,15 +95,16 @@ def render(spans: list[Span], columns: int | None) -> Iterator[Text]:
     total = max(max(span.start + span.duration for span in spans) - begin, 1)
     service_width = max(len("service"), *(len(span.service) for span in spans))
     longest = max(len("operation"), *(2 * depth + 2 * span.failed + len(span.name) for depth, span in rows))
+    scale = f"0 … {total / 1000:,.0f} ms"
     left = (columns or _UNBOUNDED) - service_width - _DURATION_WIDTH - _GAPS
-    name_width = max(_LEAST_NAME, min(longest, left - _BAR_WIDTHS[0]))
-    bar_width = max(_BAR_WIDTHS[0], min(_BAR_WIDTHS[1], left - name_width))
+    name_width = max(_LEAST_NAME, min(longest, left - len(scale)))
+    bar_width = max(len(scale), min(_WIDEST_BAR, left - name_width))
 
     def line(service: str, name: Text, duration: str, bar: Text) -> Text:
         name.truncate(name_width, overflow="ellipsis", pad=True)
         return Text.assemble((f"{service:<{service_width}}  ", "dim"), name, f"  {duration:>{_DURATION_WIDTH}}  ", bar)
 
-    yield line("service", Text("operation"), "ms", Text(f"0 … {total / 1000:,.0f} ms"))
+    yield line("service", Text("operation"), "ms", Text(scale))
     for depth, span in rows:
         style = "red" if span.failed else ""
         name = Text(f"{'  ' * depth}{'✗ ' if span.failed else ''}{one_line(span.name)}", style=style)

@@ -11,6 +11,8 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
+_PATIENCE_SECONDS = 30.0
+"""A loaded machine is slow, not broken; nobody here is far away."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -28,7 +30,7 @@ def request_json(
     body: object | None = None,
     *,
     headers: Mapping[str, str] | None = None,
-    timeout_seconds: float = 5.0,
+    timeout_seconds: float = _PATIENCE_SECONDS,
 ) -> Any:
     """Send `body` as JSON and answer the decoded answer (None when it is empty or no JSON).
 

@@ -148,7 +148,7 @@ class Vault:
     def is_ready(self) -> bool:
         """Whether the server is initialised, unsealed and active."""
         try:
-            request_json("GET", f"{self.url}/v1/sys/health")
+            request_json("GET", f"{self.url}/v1/sys/health", timeout_seconds=4.0)
         except (HttpError, OSError):
             return False
         return True

@@ -32,11 +32,14 @@ _SECRETS: Mapping[str, tuple[str, ...]] = {
     "auth/approle/role/env-*": _MANAGE,
     "auth/approle/role": ("list",),
     "auth/approle/role/": ("list",),
-    # Who may be granted what: groups are ours, people (entities) are only looked up.
+    # Who may be granted what: groups are ours; people (entities) are looked up, and those who have never logged in are
+    # made known under names of ours.
     "identity/group/name/env:*": _MANAGE,
     "identity/group/name": ("list",),
     "identity/group/name/": ("list",),
     "identity/entity/name/*": ("read",),
+    "identity/entity/name/person:*": ("create", "read", "update"),
+    "identity/entity-alias": ("create", "update"),
     "identity/lookup/entity": ("create", "update"),
     # A person's login is looked up by its mount's accessor.
     "sys/auth": ("read",),
@@ -66,11 +69,25 @@ _OPERATOR: Mapping[str, tuple[str, ...]] = {
 }
 
 
+_ONLY_WITH: Mapping[str, tuple[str, ...]] = {
+    # Whoever is made known gets a name and a login, and no policy.
+    "identity/entity/name/person:*": ("name", "metadata"),
+}
+"""The parameters that a request to a path may have; any, where a path is not named."""
+
+
 def document(rules: Mapping[str, tuple[str, ...]]) -> str:
     """A policy in HCL: one `path` block for each rule."""
     return "\n".join(
-        f'path "{path}" {{ capabilities = {json.dumps(capabilities)} }}' for path, capabilities in rules.items()
+        f'path "{path}" {{ capabilities = {json.dumps(capabilities)}{_parameters(path)} }}'
+        for path, capabilities in rules.items()
     )
+
+
+def _parameters(path: str) -> str:
+    if path not in _ONLY_WITH:
+        return ""
+    return f"\n  allowed_parameters = {{ {', '.join(f'{json.dumps(name)} = []' for name in _ONLY_WITH[path])} }}\n"
 
 
 def policies() -> dict[str, str]:

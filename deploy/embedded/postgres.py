@@ -78,7 +78,7 @@ class Cluster:
             self.url(role, database),
             password=password_file(self.keys, role).read_text().strip(),
             autocommit=True,
-            connect_timeout=2,
+            connect_timeout=10,
         )
 
     @property

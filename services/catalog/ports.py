@@ -10,6 +10,7 @@ from contracts import queries
 from contracts.queries import (
     Durations,
     Environments,
+    EnvironmentView,
     Events,
     FindEnvironments,
     FindRuns,
@@ -22,12 +23,18 @@ from contracts.queries import (
     Runs,
     WhichAreKnown,
 )
+from contracts.timers import Timer
+from contracts.values import EnvironmentSpec, Resource
 from services.catalog.domain.folding import Known
 from services.catalog.domain.records import Batch, Decision, Head, Message, Rejection
 
 
 class AlreadyRecordedError(Exception):
     """A batch has an event whose id the store has from before; nothing was stored."""
+
+
+class OvertakenError(Exception):
+    """Something has happened to the environment since a conditional decision was made; nothing was said."""
 
 
 Outlook = Literal["go on", "already said", "run is over", "called off"]
@@ -108,6 +115,14 @@ class EventStore(Protocol):
         """Messages that are not believed and not laid aside yet (duplicates never are)."""
         ...
 
+    async def known(self, name: str) -> Known | None:
+        """What is known of one name at this moment, by whichever replica."""
+        ...
+
+    async def ready(self, after: str, limit: int) -> Sequence[EnvironmentView]:
+        """A page of the environments that are ready, by name, after this one."""
+        ...
+
     async def laid_aside(self, sequence: int) -> None:
         """Note that a message was laid aside."""
         ...
@@ -152,7 +167,11 @@ class Log(Protocol):
     """
 
     async def say(self, decision: Decision) -> None:
-        """Store the event of a decision. Repeating it within two minutes changes nothing."""
+        """Store the event of a decision. Repeating it within two minutes changes nothing.
+
+        One that is conditional is stored only if its cause is still the last of its environment; repeating it never
+        changes anything. Raises `OvertakenError` where it is not.
+        """
         ...
 
     async def outlook(self, decision: Decision, cause: Message) -> Outlook:
@@ -161,4 +180,20 @@ class Log(Protocol):
 
     async def lay_aside(self, rejected: Rejected) -> None:
         """Lay a message aside as a dead letter. Repeating it within two minutes changes nothing."""
+        ...
+
+
+class Timers(Protocol):
+    """Reminders kept by the bus. Raises `TransientError` where it is away and `PermanentError` where it denies."""
+
+    async def set(self, timer: Timer) -> None:
+        """Set a timer; it replaces the one of this kind that its environment has. One that is overdue fires at once."""
+        ...
+
+
+class Planner(Protocol):
+    """Whoever can tell what differs. Raises `TransientError` where nobody answers, `PermanentError` on a refusal."""
+
+    async def differing(self, spec: EnvironmentSpec, incarnation: UUID) -> tuple[Resource, ...]:
+        """What exists and is not as `spec` wants it, or is missing, or should not be there. Changes nothing."""
         ...

@@ -17,5 +17,11 @@ class CatalogSettings(BaseSettings):
     """How often the catalog looks for stalled runs, for decisions nobody has heard, for messages to lay aside."""
     max_lag_seconds: float = Field(default=60, gt=0)
     """The process is not ready while the oldest message that is not folded is older than this."""
+    warn_before_seconds: tuple[float, ...] = (172_800, 7_200, 1_800)
+    """How long before its end an environment's owner is told."""
+    drift_check_seconds: float = Field(default=3600, gt=0)
+    """How often an environment is held against its desired state."""
+    timer_sweep_seconds: float = Field(default=900, gt=0)
+    """How often every timer is set again, so that a lost stream of timers heals by itself."""
     remembered_environments: int = Field(default=2000, ge=0)
     """Views kept in memory, so that folding need not read them back."""

@@ -23,6 +23,8 @@ from services.catalog.ports import Views
 
 DURABLE: Final = next(spec for spec in CONSUMERS if (spec.service, spec.stream) == ("catalog", subjects.ENVIRONMENTS))
 """The catalog hears everything: its durable has no filter of kinds."""
+TIMERS: Final = next(spec for spec in CONSUMERS if (spec.service, spec.stream) == ("catalog", subjects.TIMERS))
+"""And every timer that fires."""
 
 Answer = Callable[[Any], Awaitable[Value]]
 

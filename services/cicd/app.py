@@ -1,12 +1,12 @@
 """The composition root: settings, adapters, handlers, service. Nothing connects before it runs."""
 
-from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from pydantic import SecretStr
 
 from chassis.service import Service
 from chassis.settings import ChassisSettings, read_secret
 from chassis.step_log import StepLog
 from services.cicd.adapters.actionlint import Actionlint
-from services.cicd.adapters.github import GitHubForge
+from services.cicd.adapters.github import AppCredentials, GitHubForge, trace_requests
 from services.cicd.adapters.golden_paths import DirectoryGoldenPaths
 from services.cicd.handlers import PipelineHandlers
 from services.cicd.settings import CicdSettings
@@ -17,10 +17,10 @@ def main() -> None:
     """Run the service."""
     service = Service("cicd", ChassisSettings())
     settings = CicdSettings()
-    RequestsInstrumentor().instrument()  # the trace goes on into the forge
+    trace_requests()
     forge = GitHubForge(
         settings.forge_url,
-        read_secret(settings.forge_token_file),
+        credentials(settings),
         pause_seconds=(settings.forge_seconds_between_requests, settings.forge_seconds_between_writes),
         private=settings.repositories_private,
         concurrency=settings.forge_concurrency,
@@ -33,6 +33,17 @@ def main() -> None:
         forge=forge,
         progress=log,
         platform_url=settings.platform_url,
+        archive_kept=settings.repositories_with_work == "archive",
     )
     service.subscribe(subscriptions(handlers), on_waiting=log.waiting)
     service.run()
+
+
+def credentials(settings: CicdSettings) -> SecretStr | AppCredentials:
+    """Who we are on the forge. Raises OSError where a file cannot be read."""
+    if settings.forge_token_file is not None:
+        return read_secret(settings.forge_token_file)
+    app_id, installation_id = settings.github_app_id, settings.github_app_installation_id
+    if app_id is None or installation_id is None or settings.github_app_private_key_file is None:
+        raise ValueError("the settings of the GitHub App are not complete")
+    return AppCredentials(app_id, installation_id, read_secret(settings.github_app_private_key_file))

@@ -97,8 +97,8 @@ class Forge(Protocol):
         """Its variables for workflows, by their upper-case names."""
         ...
 
-    async def set_variable(self, repository: str, name: str, value: str, *, replaces: bool = False) -> None:
-        """Create or change a variable. `replaces` says whether there is likely one: a wrong guess costs a request."""
+    async def set_variable(self, repository: str, name: str, value: str) -> None:
+        """Create or change a variable."""
         ...
 
     async def delete_variable(self, repository: str, name: str) -> None:
@@ -167,12 +167,14 @@ class Forge(Protocol):
         """Pull requests from the branch `head`, newest first, in whatever state."""
         ...
 
-    async def open_pull_request(
-        self, repository: str, *, head: str, base: str, title: str, body: str
-    ) -> PullRequest:
+    async def open_pull_request(self, repository: str, *, head: str, base: str, title: str, body: str) -> PullRequest:
         """Open a pull request. `PermanentError` where there is an open one from `head` to `base`."""
         ...
 
     async def close_pull_request(self, repository: str, number: int) -> None:
         """Close a pull request without merging it."""
+        ...
+
+    async def reopen_pull_request(self, repository: str, number: int) -> None:
+        """Open a closed pull request again. `PermanentError` where that cannot be."""
         ...

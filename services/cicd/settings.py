@@ -1,8 +1,9 @@
 """This service's knobs. `SLIPWAY_CICD_…` variables of the environment."""
 
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -13,8 +14,15 @@ class CicdSettings(BaseSettings):
 
     forge_url: str = "https://api.github.com"
     """Base URL of GitHub's REST API, or of what answers like it (GitHub Enterprise: `https://<host>/api/v3`)."""
-    forge_token_file: Path
-    """A token that may create and delete repositories in the organisations used, and write to those attached."""
+    forge_token_file: Path | None = None
+    """A token that may create and delete repositories in the organisations used, and write to those attached. Either
+    this or a GitHub App."""
+    github_app_id: int | None = Field(default=None, gt=0)
+    """A GitHub App to sign in as; the three settings of it go together."""
+    github_app_installation_id: int | None = Field(default=None, gt=0)
+    """The App's installation in the organisation."""
+    github_app_private_key_file: Path | None = None
+    """The App's private key, in PEM."""
     forge_seconds_between_requests: float = Field(default=0.25, ge=0, le=60)
     """GitHub asks integrators to pause; a forge of one's own needs none."""
     forge_seconds_between_writes: float = Field(default=1.0, ge=0, le=60)
@@ -22,6 +30,9 @@ class CicdSettings(BaseSettings):
     """How many requests to the forge are under way at once."""
     repositories_private: bool = True
     """Whether new repositories are private."""
+    repositories_with_work: Literal["keep", "archive"] = "keep"
+    """What becomes of a repository that the platform made and people have worked in, once its environment is deleted.
+    It is never deleted."""
     golden_paths: Path = Path(__file__).resolve().parents[2] / "golden_paths"
     """The directory of golden paths."""
     platform_url: str = "http://127.0.0.1:8000"
@@ -33,3 +44,15 @@ class CicdSettings(BaseSettings):
         if not url.startswith(("https://", "http://")):
             raise ValueError("begins with https:// or http://")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _signs_in_one_way(self) -> Self:
+        app = (self.github_app_id, self.github_app_installation_id, self.github_app_private_key_file)
+        if any(app) and not all(app):
+            raise ValueError(
+                "a GitHub App needs all of SLIPWAY_CICD_GITHUB_APP_ID, SLIPWAY_CICD_GITHUB_APP_INSTALLATION_ID and"
+                " SLIPWAY_CICD_GITHUB_APP_PRIVATE_KEY_FILE"
+            )
+        if any(app) == (self.forge_token_file is not None):
+            raise ValueError("set either SLIPWAY_CICD_FORGE_TOKEN_FILE or the three SLIPWAY_CICD_GITHUB_APP_… settings")
+        return self

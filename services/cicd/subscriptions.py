@@ -17,7 +17,7 @@ from services.cicd.handlers import PipelineHandlers
 
 
 def explain_failure(event: SecretsStored, gave_up: GaveUp) -> StepFailed:
-    """Why there will be no pipeline."""
+    """Why there will be no pipeline, or why it is not as the update wants it."""
     failure = Failure(
         step="pipeline",
         code=gave_up.error.code,
@@ -25,7 +25,7 @@ def explain_failure(event: SecretsStored, gave_up: GaveUp) -> StepFailed:
         next_step=gave_up.error.next_step[:2000],
         attempts=gave_up.attempts,
     )
-    return StepFailed(spec=event.data.spec, failure=failure)
+    return StepFailed(spec=event.data.spec, previous=event.data.previous, failure=failure)
 
 
 def explain_left_behind(event: PipelineFailed | EnvironmentDeletionRequested, gave_up: GaveUp) -> Undone:
@@ -35,7 +35,7 @@ def explain_left_behind(event: PipelineFailed | EnvironmentDeletionRequested, ga
         resource=Resource(kind="repository", id=spec.repository),
         reason=f"Could not be looked at: {gave_up.error}"[:2000],
     )
-    return Undone(spec=spec, receipt=Receipt(left_behind=(left,)))
+    return Undone(spec=spec, previous=event.data.previous, receipt=Receipt(left_behind=(left,)))
 
 
 def subscriptions(handlers: PipelineHandlers) -> tuple[Subscription[Any], ...]:

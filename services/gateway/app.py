@@ -15,7 +15,10 @@ from chassis.settings import ChassisSettings, DatabaseSettings, read_secret
 from services.gateway.adapters import schema
 from services.gateway.adapters.catalog import BusCatalog
 from services.gateway.adapters.golden_paths import DirectoryOfGoldenPaths
+from services.gateway.adapters.policy import read_policy
 from services.gateway.adapters.postgres import PostgresRequests, PostgresTokens
+from services.gateway.adapters.postgres_places import PostgresPlaces
+from services.gateway.adapters.provisioner import BusProvisioner
 from services.gateway.adapters.runs import LogRuns
 from services.gateway.adapters.streams import StreamDeadLetters, StreamRunLog
 from services.gateway.api import stream
@@ -32,9 +35,14 @@ from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.keeping import Keeping
+from services.gateway.handlers.living import Living
+from services.gateway.handlers.planning import Planning
+from services.gateway.handlers.quotas import Quotas
 from services.gateway.handlers.reading import Reading
 from services.gateway.handlers.settling import Settling
+from services.gateway.handlers.steering import Steering
 from services.gateway.handlers.tokens import Tokens
+from services.gateway.handlers.wishing import Wishing
 from services.gateway.settings import GatewaySettings
 from services.gateway.subscriptions import requests
 
@@ -47,19 +55,31 @@ def main() -> None:
     golden_paths = DirectoryOfGoldenPaths(settings.golden_paths)
     run_log = StreamRunLog(service.bus)
     catalog, store = BusCatalog(service.bus), PostgresRequests(database)
+    reading = Reading(store, catalog)
+    quotas = Quotas(
+        PostgresPlaces(database),
+        catalog,
+        golden_paths,
+        read_policy(settings.policy_file),
+        interval_seconds=settings.quota_interval_seconds,
+    )
+    defaults = Defaults(settings.organisation, settings.preview_days, settings.preview_most_days)
+    wishing = Wishing(reading, golden_paths, service.clock, defaults)
     settling = Settling(
-        requests=store, catalog=catalog, runs=LogRuns(service.bus, service.publisher), clock=service.clock
-    )
-    asking = Asking(
-        settling=settling,
-        golden_paths=golden_paths,
+        requests=store,
+        catalog=catalog,
+        runs=LogRuns(service.bus, service.publisher),
         clock=service.clock,
-        defaults=Defaults(settings.organisation, settings.preview_days),
+        quotas=quotas,
     )
+    planning = Planning(BusProvisioner(service.bus), wishing, quotas)
     tokens = Tokens(PostgresTokens(database), service.clock)
     gateway = Gateway(
-        asking=asking,
-        reading=Reading(store, catalog),
+        asking=Asking(settling, wishing, planning, quotas),
+        steering=Steering(settling, wishing, quotas),
+        living=Living(settling, wishing),
+        planning=planning,
+        reading=reading,
         following=Following(run_log),
         tokens=tokens,
         dead_letters=DeadLetterDesk(StreamDeadLetters(service.bus)),

@@ -12,7 +12,9 @@ from typing import Protocol
 from uuid import UUID
 
 from contracts.envelope import Event
+from contracts.events import Asked
 from contracts.golden_path import GoldenPath
+from contracts.plans import Plan
 from contracts.queries import (
     Environments,
     EnvironmentView,
@@ -23,6 +25,8 @@ from contracts.queries import (
     StepDuration,
 )
 from contracts.step_log import StepLine
+from contracts.values import EnvironmentSpec
+from services.gateway.domain.policy import Place, Room, Usage
 from services.gateway.domain.refusals import RecordedRefusal
 from services.gateway.domain.requests import AcceptedRequest, Operation
 from services.gateway.domain.tokens import ApiToken
@@ -44,9 +48,10 @@ class RequestStore(Protocol):
         """The request that this principal made under this key."""
         ...
 
-    async def claim(self, request: AcceptedRequest) -> AcceptedRequest:
-        """Keep a new request; where its principal and key are taken, return the one that has them. Exactly one of any
-        number of simultaneous callers gets its own back."""
+    async def claim(self, request: AcceptedRequest, room: Room | None = None) -> AcceptedRequest:
+        """Keep a new request and take the place that it needs, both or none; where its principal and key are taken,
+        return the one that has them. Exactly one of any number of simultaneous callers gets its own back, and no limit
+        is ever exceeded. Raises `FullError` where there is no room; then nothing is kept."""
         ...
 
     async def accept(self, request: AcceptedRequest, sequence: int) -> AcceptedRequest:
@@ -76,6 +81,45 @@ class RequestStore(Protocol):
     ) -> int:
         """The greatest sequence of the accepted and not yet confirmed requests that match; 0 where there is none. A
         reader who asks the catalog for at least this sees what was accepted."""
+        ...
+
+
+class FullError(Exception):
+    """A limit leaves no room for another place."""
+
+    def __init__(self, usage: Usage) -> None:
+        super().__init__(f"{usage.what} of {usage.scope}: {usage.used} of {usage.limit}")
+        self.usage = usage
+
+
+@dataclass(frozen=True)
+class TakenPlace:
+    """A place that an environment takes, from the claim of its request on."""
+
+    incarnation: UUID
+    environment: str
+    place: Place
+    sequence: int | None
+    """Where the log has the beginning of this life; None while that is not known."""
+
+
+class PlaceStore(Protocol):
+    """Who takes how much of which quota. Places are taken by `RequestStore.claim`, and given back by its `refuse`."""
+
+    async def taken(self, *, team: str | None = None, repository: str | None = None) -> list[TakenPlace]:
+        """The places of a team, or of a repository's previews, or all."""
+        ...
+
+    async def usage(self, room: Room, environment: str) -> list[Usage]:
+        """How much of each limit others than this environment use."""
+        ...
+
+    async def release(self, incarnations: Sequence[UUID]) -> None:
+        """These lives are over. Repeating is safe."""
+        ...
+
+    async def note(self, places: Sequence[TakenPlace]) -> None:
+        """These environments take these places, whatever was known of them."""
         ...
 
 
@@ -136,9 +180,22 @@ class Runs(Protocol):
         """The id of the event that `cause` leads to."""
         ...
 
+    async def asked(self, run: RunView) -> Asked | None:
+        """What a run was begun with; None where another of its kind has begun since."""
+        ...
+
     async def begin(self, request: AcceptedRequest, last_sequence: int) -> int:
         """Put the request's event on the log, on the condition that nothing has happened to its environment since
         `last_sequence`; returns its sequence. Repeating is safe. Raises `OvertakenError`."""
+        ...
+
+
+class Planner(Protocol):
+    """Whoever can tell what would happen."""
+
+    async def plan(self, spec: EnvironmentSpec, incarnation: UUID | None) -> Plan:
+        """Every change that applying `spec` would make. `incarnation` is that of what exists, None where nothing does.
+        Takes up to half a minute."""
         ...
 
 

@@ -29,6 +29,12 @@ class GatewaySettings(BaseSettings):
     """Where notifications are shown."""
     preview_days: int = Field(default=7, ge=1, le=365)
     """How long a preview lives whose golden path does not say."""
+    preview_most_days: int = Field(default=30, ge=1, le=365)
+    """How long it lives at most, from its creation, unless somebody keeps it."""
+    policy_file: Path | None = None
+    """What each team may have (YAML, `domain/policy.py`); without one only previews of a repository are limited."""
+    quota_interval_seconds: float = Field(default=60.0, gt=0)
+    """How often the places that environments take are held against the catalog."""
     requests_per_second: float = Field(default=50, gt=0)
     """What one principal may ask, on average."""
     requests_at_once: int = Field(default=200, ge=1)

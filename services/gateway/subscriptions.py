@@ -12,10 +12,12 @@ from services.gateway.api.auth import DEVELOPER, VIEWER
 from services.gateway.api.bus import BusRequest
 from services.gateway.api.context import Gateway
 from services.gateway.domain.admission import Ask, CreateEnvironment, DeleteEnvironment
+from services.gateway.domain.changes import ChangeNamedEnvironment
 from services.gateway.domain.people import Principal
+from services.gateway.handlers.settling import Answered
 
 
-class GetRun(Ask):
+class NamedRun(Ask):
     """Names a run."""
 
     id: str
@@ -27,14 +29,26 @@ def requests(gateway: Gateway) -> tuple[BusRequest[Any], ...]:
     async def create_environment(asker: Principal, ask: CreateEnvironment, key: str | None) -> BaseModel:
         return views.accepted(await gateway.asking.create(asker, ask, key), gateway.links)
 
+    async def update_environment(asker: Principal, ask: ChangeNamedEnvironment, key: str | None) -> BaseModel:
+        found = await gateway.asking.update(asker, ask.name, ask.change(), key)
+        if isinstance(found, Answered):
+            return views.accepted(found, gateway.links)
+        path = await gateway.golden_paths.find(found.spec.golden_path)
+        return views.environment(found, path, gateway.links, asker)
+
     async def delete_environment(asker: Principal, ask: DeleteEnvironment, key: str | None) -> BaseModel:
         return views.accepted(await gateway.asking.delete(asker, ask.name, key), gateway.links)
 
-    async def get_run(asker: Principal, ask: GetRun, _: str | None) -> BaseModel:
+    async def cancel_run(asker: Principal, ask: NamedRun, key: str | None) -> BaseModel:
+        return views.run(await gateway.steering.cancel(asker, ask.id, key), gateway.links)
+
+    async def get_run(asker: Principal, ask: NamedRun, _: str | None) -> BaseModel:
         return views.run(await gateway.reading.run(asker, ask.id), gateway.links)
 
     return (
         BusRequest("create_environment", DEVELOPER, CreateEnvironment, create_environment, 202),
+        BusRequest("update_environment", DEVELOPER, ChangeNamedEnvironment, update_environment, 202),
         BusRequest("delete_environment", DEVELOPER, DeleteEnvironment, delete_environment, 202),
-        BusRequest("get_run", VIEWER, GetRun, get_run),
+        BusRequest("cancel_run", DEVELOPER, NamedRun, cancel_run, 202),
+        BusRequest("get_run", VIEWER, NamedRun, get_run),
     )

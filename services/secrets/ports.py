@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from contracts.envelope import Event
 from contracts.values import Resource, Secrets
-from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, StoredSecret
+from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, Record, StoredSecret
 
 
 class Vault(Protocol):
@@ -22,8 +22,13 @@ class Vault(Protocol):
         """Who holds the environment's name here; None where nobody does."""
         ...
 
-    async def claim(self, names: Names, incarnation: UUID) -> None:
+    async def claim(self, names: Names, incarnation: UUID, record: Record) -> None:
         """Take the name for an incarnation. Raises `TransientError` where somebody took it in the meantime."""
+        ...
+
+    async def keep_record(self, names: Names, claim: Claim, record: Record) -> bool:
+        """Replace the record of a claim; False, and nothing is done, where somebody has replaced it since it was
+        read."""
         ...
 
     async def keep_secret(self, names: Names, values: Mapping[str, SecretStr]) -> StoredSecret:
@@ -44,11 +49,16 @@ class Vault(Protocol):
         ...
 
     async def entity_of(self, person: str) -> str | None:
-        """The id of a person who can log in; None where nobody of that name can, or has yet."""
+        """The id by which a person is known. Somebody who has never logged in is made known, so that what they are
+        given waits for them; None where this service may not do that."""
+        ...
+
+    async def team_of(self, team: str) -> str | None:
+        """The id of the group `team:<team>`; None where there is none."""
         ...
 
     async def write_group(self, group: AccessGroup, incarnation: UUID) -> None:
-        """Make or mend a group. Members that this incarnation's group has already stay; those of another one go."""
+        """Make or mend a group, so that it has these members and no others."""
         ...
 
     async def revoke_leases(self, names: Names) -> None:
@@ -70,7 +80,8 @@ class History(Protocol):
         ...
 
     async def is_undone(self, environment: str, incarnation: UUID) -> bool:
-        """Whether the last thing said about this incarnation's secrets is that they were revoked."""
+        """Whether the last thing said about this incarnation's secrets is that they were revoked. An update that was
+        taken back has revoked nothing of them."""
         ...
 
 

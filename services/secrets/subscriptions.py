@@ -4,6 +4,10 @@ from typing import Any, Final
 
 from chassis.consuming import GaveUp, Subscription
 from contracts.events import (
+    AccessGranted,
+    AccessRequested,
+    AccessRevocationRequested,
+    AccessRevoked,
     InfraReady,
     PipelineRemoved,
     SecretsFailed,
@@ -21,14 +25,18 @@ REVOKE_DELAYS_SECONDS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0)
 
 def explain_failure(event: InfraReady, gave_up: GaveUp) -> StepFailed:
     """Why the secrets could not be stored."""
-    return StepFailed(spec=event.data.spec, failure=domain.failure_of(gave_up.error, gave_up.attempts))
+    failure = domain.failure_of(gave_up.error, gave_up.attempts)
+    return StepFailed(spec=event.data.spec, previous=event.data.previous, failure=failure)
 
 
 def explain_left_behind(event: SecretsFailed | PipelineRemoved, gave_up: GaveUp) -> Undone:
-    """What may be left; said so that the road back goes on."""
-    return Undone(
-        spec=event.data.spec, receipt=domain.all_left_behind(event.data.spec, gave_up.error, gave_up.attempts)
-    )
+    """What may be left, or may not be as it was; said so that the road back goes on."""
+    spec, previous = event.data.spec, event.data.previous
+    if previous is None:
+        receipt = domain.all_left_behind(spec, gave_up.error, gave_up.attempts)
+    else:
+        receipt = domain.not_restored(spec, gave_up.error, gave_up.attempts)
+    return Undone(spec=spec, previous=previous, receipt=receipt)
 
 
 def subscriptions(handlers: Handlers) -> tuple[Subscription[Any], ...]:
@@ -37,13 +45,16 @@ def subscriptions(handlers: Handlers) -> tuple[Subscription[Any], ...]:
         Subscription(InfraReady, handlers.store, SecretsStored, SecretsFailed, explain_failure),
         _undoing(SecretsFailed, handlers),
         _undoing(PipelineRemoved, handlers),
+        # Nobody waits for these with a run, so what fails for good is laid aside for an operator.
+        Subscription(AccessRequested, handlers.grant, AccessGranted, of_run=False),
+        Subscription(AccessRevocationRequested, handlers.withdraw, AccessRevoked, of_run=False),
     )
 
 
 def _undoing(heard: type[SecretsFailed] | type[PipelineRemoved], handlers: Handlers) -> Subscription[Any]:
     return Subscription(
         hears=heard,
-        deed=handlers.revoke,
+        deed=handlers.undo,
         says=SecretsRevoked,
         or_else=SecretsRevoked,
         explain=explain_left_behind,

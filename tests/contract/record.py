@@ -19,7 +19,7 @@ def main(release: str) -> None:
     (directory / "schemas").mkdir(parents=True, exist_ok=True)
     for name, schema in json_schemas().items():
         (directory / "schemas" / f"{name}.json").write_text(json.dumps(schema, indent=1) + "\n", encoding="utf-8")
-    messages = [message.to_json() for message in (*every_event(), *every_signal())]
+    messages = [event.to_json() for event in every_event()] + [signal.to_json() for signal in every_signal()]
     (directory / "log.jsonl").write_bytes(b"\n".join(messages) + b"\n")
 
 

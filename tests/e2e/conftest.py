@@ -11,8 +11,10 @@ from tests.e2e.outside import Demo, begin_demo
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The running platform with `demo-api` on it. A test that stops it starts it again."""
-    home = tmp_path_factory.mktemp("demo") / "home"
-    demo = begin_demo(home)
+    try:
+        demo = begin_demo(tmp_path_factory.mktemp("demo") / "home")
+    except AssertionError as error:
+        pytest.fail(str(error), pytrace=False)
     try:
         yield demo
     finally:

@@ -196,10 +196,10 @@ class Demo:
             "Terraform state": config.exists() and '"mode": "managed"' in (config / "terraform.tfstate").read_text(),
             "desired state": desired.status_code != 404,
             "secret": f"{name}/" in self._in_openbao("kv/metadata/env"),
-            "policies": {role, f"{role}-developer"} & set(self._in_openbao("sys/policies/acl")),
+            "policies": [one for one in self._in_openbao("sys/policies/acl") if one.partition(":")[0] == role],
             "database role": role in self._in_openbao("database/roles"),
             "workload's login": role in self._in_openbao("auth/approle/role"),
-            "grant": f"env:{name}:developer" in self._in_openbao("identity/group/name"),
+            "grant": [one for one in self._in_openbao("identity/group/name") if one.startswith(f"env:{name}:")],
             "lease": self._in_openbao(f"sys/leases/lookup/database/creds/{role}"),
         }
         return {kind for kind, found in looks.items() if found}

@@ -16,11 +16,11 @@ STEPS = {"terraform plan", "terraform apply", "slipway_database create", "slack 
 
 
 def test_the_printed_url_answers_with_what_to_push_where(demo: Demo) -> None:
-    url = printed(r"is live at (http://\S+)", demo.said.out.splitlines()[-1])
+    url = printed(r"(http://\S+)$", demo.said.out.splitlines()[-1])
     answer = demo.get(url)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
-    clone = printed(r"clone\s+(http://\S+)", demo.said.out)
+    clone = printed(r"clone (?:URL )?\s*(http://\S+)", demo.said.out)
     for told in (f"{DEMO_NAME} is ready", f"git clone {clone}", "git push origin main"):
         assert told in answer.text
 
@@ -35,7 +35,7 @@ def test_the_printed_name_resolves(demo: Demo, tcp: bool) -> None:
 def test_the_printed_repository_can_be_cloned_with_the_skeleton_and_a_clean_workflow(
     demo: Demo, tmp_path: Path
 ) -> None:
-    clone = printed(r"clone\s+(http://\S+)", demo.said.out)
+    clone = printed(r"clone (?:URL )?\s*(http://\S+)", demo.said.out)
     demo.clone(clone, tmp_path / "app")
     skeleton = PROJECT / "golden_paths" / GOLDEN_PATH / "skeleton"
     names = {path.relative_to(skeleton) for path in skeleton.rglob("*") if path.is_file()}
@@ -47,7 +47,7 @@ def test_the_printed_repository_can_be_cloned_with_the_skeleton_and_a_clean_work
 
 
 def test_a_stranger_cannot_clone_it(demo: Demo, tmp_path: Path) -> None:
-    clone = printed(r"clone\s+(http://\S+)", demo.said.out)
+    clone = printed(r"clone (?:URL )?\s*(http://\S+)", demo.said.out)
     said = demo.run("git", "clone", clone, tmp_path / "app", more={"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true"})
     assert said.code != 0
     assert not (tmp_path / "app").exists()
@@ -66,7 +66,7 @@ def test_the_applied_commit_holds_the_desired_state(demo: Demo, tmp_path: Path) 
 
 
 def test_whoever_has_the_grant_reads_the_secrets_whose_names_were_printed(demo: Demo) -> None:
-    names = printed(r"secrets\s+(.*?)  \(names only", demo.said.out).split(", ")
+    names = printed(r"secrets\s+([A-Z_]+(?:, [A-Z_]+)*)", demo.said.out).split(", ")
     found = demo.secrets_of(DEMO_NAME)
     assert set(names) == set(found) == {"APP_SECRET", "SESSION_KEY"}
     assert len(set(found.values())) == len(found)

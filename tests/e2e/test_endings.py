@@ -1,6 +1,9 @@
 """How things end: a creation that fails, a deletion, a crash of everything, and `make down`."""
 
+from contextlib import suppress
 from uuid import uuid4
+
+from psutil import NoSuchProcess
 
 from deploy.embedded import leftovers
 from deploy.embedded.ports import is_free
@@ -106,8 +109,12 @@ def _remembered(demo: Demo) -> dict[str, object]:
 
 def test_after_everything_is_killed_make_up_brings_everything_back(demo: Demo) -> None:
     before = _remembered(demo)
-    for process in leftovers.find(demo.home):
-        process.kill()
+    killed = leftovers.find(demo.home)
+    for process in killed:
+        with suppress(NoSuchProcess):  # its parent's death was its own
+            process.kill()
+    assert leftovers.wait_until_gone(killed) == []
+    assert (demo.home.data / "postgres" / "postmaster.pid").exists()
     said = demo.make("up")
     assert said.code == 0, said
     assert _remembered(demo) == before

@@ -164,25 +164,6 @@ def test_two_platforms_run_side_by_side(running: OnThisMachine, machine: OnThisM
     assert "already running" in running.up()
 
 
-@pytest.mark.slow
-def test_the_whole_platform_killed_at_once_comes_back_with_its_data(machine: OnThisMachine) -> None:
-    code, output = machine.run("up")
-    assert code == 0, output
-    with machine.cluster.connect("slipway_gateway", postgres.SERVICES_DATABASE) as connection:
-        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-    _write_secret(machine, "written before")
-    for process in machine.processes:
-        process.kill()
-    assert (machine.home.data / "postgres" / "postmaster.pid").exists()
-
-    code, output = machine.run("up")
-    assert code == 0, output
-    assert machine.run("status")[0] == 0
-    with machine.cluster.connect("slipway_gateway", postgres.SERVICES_DATABASE) as connection:
-        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
-    assert _secret_versions(machine) == {"1"}
-
-
 def test_a_killed_supervisor_leaves_no_process(machine: OnThisMachine) -> None:
     machine.up()
     everything = machine.processes
@@ -317,13 +298,3 @@ def _login(machine: OnThisMachine) -> dict[str, str]:
     login = {"role_id": keys.value("bao-secrets.role-id"), "secret_id": keys.value("bao-secrets.secret-id")}
     url = f"http://127.0.0.1:{machine.ports['openbao']}/v1/auth/approle/login"
     return {"X-Vault-Token": request_json("POST", url, login)["auth"]["client_token"]}
-
-
-def _write_secret(machine: OnThisMachine, value: str) -> None:
-    url = f"http://127.0.0.1:{machine.ports['openbao']}/v1/kv/data/env/kept/app"
-    request_json("POST", url, {"data": {"value": value}}, headers=_login(machine))
-
-
-def _secret_versions(machine: OnThisMachine) -> set[str]:
-    url = f"http://127.0.0.1:{machine.ports['openbao']}/v1/kv/metadata/env/kept/app"
-    return set(request_json("GET", url, headers=_login(machine))["data"]["versions"])

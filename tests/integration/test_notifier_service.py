@@ -17,6 +17,7 @@ from contracts.envelope import Event
 from contracts.topology import inbox_prefix
 from deploy.embedded.ports import free_port
 from deploy.embedded.testing import RunningNats, start_nats, start_postgres
+from tests import redelivery
 from tests.stand_ins import Child, running, start_module
 from tests.unit.notifier import events
 from tests.waiting import until
@@ -70,13 +71,14 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     with ExitStack() as stack:
         nats = stack.enter_context(start_nats(directories["nats"]))
+        redelivery.shorten_ack_wait(nats)
         postgres = stack.enter_context(start_postgres(directories["postgres"]))
         for name, extra in (("inbox", {"SLIPWAY_INBOX_TOKEN_FILE": str(token)}), ("traces", {})):
             prefix = f"SLIPWAY_{name.upper()}"
             own = {f"{prefix}_PORT": str(ports[name]), f"{prefix}_DATA": str(directories[name])}
             child = start_module(f"deploy.embedded.{name}", own | extra, directories[name])
             stack.enter_context(running(child, partial(_answers, f"{urls[name]}/readyz")))
-        environment = {
+        environment = redelivery.SETTINGS | {
             "SLIPWAY_NATS_URL": nats.url,
             "SLIPWAY_NATS_NKEY_FILE": str(nats.nkey_file("notifier")),
             "SLIPWAY_EVENT_KEY_FILE": str(event_key),

@@ -43,7 +43,7 @@ from deploy.embedded.testing import RunningNats, start_nats
 from services.provisioner.adapters.git import GitEnvironments
 from services.provisioner.adapters.git_command import GitKnobs
 from services.provisioner.ports import Author, Change
-from tests import samples
+from tests import redelivery, samples
 from tests.machines import KINDS, RealMachine, schema_of, start_machine
 from tests.stand_ins import Child, running, start_module
 from tests.waiting import until
@@ -74,6 +74,7 @@ class Platform:
         return start_module(
             "services.provisioner",
             access
+            | redelivery.SETTINGS
             | {
                 "SLIPWAY_NATS_URL": self.nats.url,
                 "SLIPWAY_NATS_NKEY_FILE": str(self.nats.nkey_file("provisioner")),
@@ -135,6 +136,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         start_machine(directory / "machine") as machine,
     ):
         ensure_environments_repository(f"{url}/api/v3", keys)
+        redelivery.shorten_ack_wait(nats)
         yield Platform(nats, machine, url, keys, directory, free_port())
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -11,8 +12,22 @@ import pytest
 from chassis.bus import Bus
 from chassis.identity import EventKey
 from contracts import subjects
-from contracts.envelope import Event, ServiceName
-from contracts.events import InfraReady, InfraReadyData, PipelineRemoved, SecretsRevoked, SecretsStored, Undone
+from contracts.envelope import Event, ServiceName, Value
+from contracts.events import (
+    AccessChange,
+    AccessGranted,
+    AccessRequested,
+    AccessRevocationRequested,
+    AccessRevoked,
+    Asked,
+    EnvironmentUpdateRequested,
+    InfraReady,
+    InfraReadyData,
+    PipelineRemoved,
+    SecretsRevoked,
+    SecretsStored,
+    Undone,
+)
 from contracts.topology import inbox_prefix
 from contracts.values import Receipt
 from deploy.embedded.home import write_file
@@ -24,6 +39,7 @@ from tests.stand_ins import Child, start_module
 from tests.waiting import until
 
 KEY = EventKey(b"s" * 32)
+E = TypeVar("E", bound=Event)
 
 
 @dataclass
@@ -73,7 +89,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 @pytest.fixture
 async def buses(platform: Platform) -> AsyncIterator[dict[ServiceName, Bus]]:
     """The service's neighbours on the saga's road, and itself to look with."""
-    users: tuple[ServiceName, ...] = ("provisioner", "cicd", "secrets")
+    users: tuple[ServiceName, ...] = ("gateway", "provisioner", "cicd", "secrets")
     connected = {
         user: Bus(
             platform.nats.url, name=user, nkey_file=platform.nats.nkey_file(user), inbox_prefix=inbox_prefix(user)
@@ -157,3 +173,58 @@ async def test_while_openbao_is_away_the_process_waits_and_then_goes_on(
         await until(platform.is_ready, what="readiness")
     finally:
         child.kill()
+
+
+async def test_access_is_given_and_taken_and_an_update_is_restored(
+    platform: Platform, buses: dict[ServiceName, Bus]
+) -> None:
+    name = f"shop-{uuid4().hex[:8]}"
+    ready = _infra_ready(name)
+    asked = samples.follows(
+        KEY, AccessRequested, AccessChange(requested_by="ada", role="viewer", person="bob"), ready, source="gateway"
+    )
+    child = platform.start()
+    try:
+        # Asked for before there is anything to be let in to: it waits.
+        await _say(buses["gateway"], asked)
+        await until(lambda: "a step waits for its next attempt" in child.log.read_text(), what="a wait")
+        await _say(buses["provisioner"], ready)
+        granted = await until(lambda: _said(buses["secrets"], AccessGranted, asked), what="AccessGranted")
+        assert isinstance(granted, AccessGranted)
+        assert granted.data == asked.data
+
+        gone = samples.follows(KEY, AccessRevocationRequested, asked.data, ready, source="gateway")
+        await _say(buses["gateway"], gone)
+        assert await until(lambda: _said(buses["secrets"], AccessRevoked, gone), what="AccessRevoked")
+
+        before = ready.data.spec
+        update = samples.follows(
+            KEY,
+            EnvironmentUpdateRequested,
+            Asked(spec=before, previous=before, requested_by="ada"),
+            ready,
+            source="gateway",
+        )
+        update = update.model_copy(update={"run_id": update.id})
+        bare = ready.data.infrastructure.model_copy(update={"database": None})
+        begun = _of_run(update, InfraReady, InfraReadyData(spec=before, previous=before, infrastructure=bare))
+        await _say(buses["gateway"], update)
+        await _say(buses["provisioner"], begun)
+        stored = await until(lambda: _said(buses["secrets"], SecretsStored, begun), what="SecretsStored")
+        assert isinstance(stored, SecretsStored)
+        assert (stored.data.previous, stored.data.secrets.database_role) == (before, None)
+
+        removed = _of_run(update, PipelineRemoved, Undone(spec=before, previous=before, receipt=Receipt()))
+        await _say(buses["cicd"], removed)
+        revoked = await until(lambda: _said(buses["secrets"], SecretsRevoked, removed), what="SecretsRevoked")
+        assert isinstance(revoked, SecretsRevoked)
+        assert revoked.data.previous == before
+        assert [one.kind for one in revoked.data.receipt.restored] == ["database_role"]
+        assert revoked.data.receipt.removed == ()
+    finally:
+        child.kill()
+
+
+def _of_run(request: Event, kind: type[E], data: Value) -> E:
+    """An event of the run that `request` begins."""
+    return samples.follows(KEY, kind, data, request, runid=request.id)

@@ -5,13 +5,13 @@ from typing import Final
 from prometheus_client import Counter
 
 from chassis import dead_letters
-from chassis.bus import Bus
+from chassis.bus import Bus, ConflictError, Expectation
 from chassis.identity import EventKey
 from chassis.looking import look
 from contracts import subjects
 from contracts.events import BY_KIND, parse
 from services.catalog.domain.records import EXPLANATIONS, Decision, Message
-from services.catalog.ports import Outlook, Rejected
+from services.catalog.ports import Outlook, OvertakenError, Rejected
 
 SAID: Final = Counter("slipway_decisions_said_total", "Verdicts and other decisions said", ["event"])
 
@@ -24,9 +24,23 @@ class BusLog:
         self._key = key
 
     async def say(self, decision: Decision) -> None:
-        await self._bus.publish(
-            decision.subject, decision.body, stream=subjects.ENVIRONMENTS, message_id=str(decision.event_id)
-        )
+        expect = None
+        if decision.is_conditional:
+            environment = decision.subject.split(".")[1]
+            expect = Expectation(subjects.every_event_of(environment), decision.cause_sequence)
+        try:
+            await self._bus.publish(
+                decision.subject,
+                decision.body,
+                stream=subjects.ENVIRONMENTS,
+                message_id=str(decision.event_id),
+                expect=expect,
+            )
+        except ConflictError as error:
+            # A single server checks the expectation before the message id: our own success looks like this too.
+            last = await self._bus.last(subjects.ENVIRONMENTS, decision.subject)
+            if last is None or last.data != decision.body:
+                raise OvertakenError from error
         SAID.labels(decision.kind).inc()
 
     async def outlook(self, decision: Decision, cause: Message) -> Outlook:

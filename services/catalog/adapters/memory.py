@@ -4,7 +4,7 @@ process."""
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import quantiles
 from typing import Final, TypeVar
 from uuid import UUID
@@ -33,10 +33,12 @@ from contracts.queries import (
     StepDuration,
     WhichAreKnown,
 )
+from contracts.timers import Timer, TimerKind
+from contracts.values import EnvironmentSpec, Resource
 from services.catalog.domain.folding import Known
 from services.catalog.domain.records import EMPTY, Batch, Decision, Head, Message, Record
 from services.catalog.domain.steps import STEPS, step_seconds, total_seconds
-from services.catalog.ports import AlreadyRecordedError, Outlook, Rejected, Stalling
+from services.catalog.ports import AlreadyRecordedError, Outlook, OvertakenError, Rejected, Stalling
 
 HISTORY: Final = timedelta(days=30)
 
@@ -128,6 +130,13 @@ class MemoryEventStore:
             if record.rejection not in {None, "duplicate"} and record.sequence not in self._aside
             if record.rejection is not None
         ]
+
+    async def known(self, name: str) -> Known | None:
+        return (await self.load([name]))[1].get(name)
+
+    async def ready(self, after: str, limit: int) -> Sequence[EnvironmentView]:
+        found = [view for name, view in sorted(self._environments.items()) if view.state == "ready" and name > after]
+        return found[:limit]
 
     async def laid_aside(self, sequence: int) -> None:
         self._aside.add(sequence)
@@ -230,6 +239,8 @@ class MemoryLog:
     async def say(self, decision: Decision) -> None:
         self._answer()
         if decision.event_id not in self.said:
+            if decision.is_conditional and self._last_of(decision.subject.split(".")[1]) != decision.cause_sequence:
+                raise OvertakenError
             self.said[decision.event_id] = decision
             self.hear(decision)
 
@@ -247,6 +258,40 @@ class MemoryLog:
         self._answer()
         self.dead_letters.append(rejected)
 
+    def _last_of(self, environment: str) -> int:
+        """The last sequence under an environment's subjects."""
+        prefix = f"environment.{environment}.".encode()
+        return max(message.sequence for message in self.messages if message.subject.startswith(prefix))
+
     def _answer(self) -> None:
         if self.is_away:
             raise TransientError("the bus is away")
+
+
+@dataclass
+class MemoryTimers:
+    """See `ports.Timers`. Nothing fires by itself: `due` takes out what would have by then."""
+
+    pending: dict[tuple[str, TimerKind], Timer] = field(default_factory=dict)
+
+    async def set(self, timer: Timer) -> None:
+        self.pending[timer.environment, timer.kind] = timer
+
+    def due(self, now: datetime) -> list[Timer]:
+        """Take out what is due, in its order."""
+        found = sorted((one for one in self.pending.values() if one.due_at <= now), key=lambda one: one.due_at)
+        for one in found:
+            del self.pending[one.environment, one.kind]
+        return found
+
+
+@dataclass
+class MemoryPlanner:
+    """See `ports.Planner`: what differs, by environment."""
+
+    differs: dict[str, tuple[Resource, ...]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def differing(self, spec: EnvironmentSpec, incarnation: UUID) -> tuple[Resource, ...]:  # noqa: ARG002
+        self.asked.append(spec.name)
+        return self.differs.get(spec.name, ())

@@ -34,6 +34,13 @@ FROM log_position p
 LEFT JOIN (environments e JOIN runs r ON r.id = e.run_id) ON e.name = ANY(%b::text[])
 """
 
+_KNOWN: Final = """
+SELECT e.document::text, r.document::text FROM environments e JOIN runs r ON r.id = e.run_id WHERE e.name = %s
+"""
+_READY: Final = """
+SELECT document::text FROM environments WHERE state = 'ready' AND name > %s ORDER BY name LIMIT %s
+"""
+
 _MOVE: Final = """
 WITH moved AS (
     UPDATE log_position SET sequence = %b::bigint, hash = %b::bytea WHERE sequence = %b::bigint RETURNING 1
@@ -78,7 +85,9 @@ _DECIDE: Final = """
     SELECT new.* FROM moved, unnest(%b::uuid[], %b::bigint[], %b::uuid[], %b::text[], %b::text[], %b::bytea[]) AS new
     ON CONFLICT (event_id) DO NOTHING
 """
-_COUNT: Final = "\nSELECT count(*) FROM moved"
+# The fold does not wait for the disk: the log has every message, and whatever a crash of the database takes with it is
+# read from there again, views and decisions included. Local to this statement's transaction.
+_COUNT: Final = "\nSELECT (SELECT count(*) FROM moved), set_config('synchronous_commit', 'off', true)"
 _APPEND_RECORDS: Final = _MOVE + _COUNT
 _APPEND_VIEWS: Final = _MOVE + _VIEWS + _COUNT
 _APPEND_DECISIONS: Final = f"{_MOVE}{_VIEWS}, decided AS ({_DECIDE}){_COUNT}"
@@ -248,6 +257,17 @@ class PostgresEventStore:
         async with connection(self._database) as database:
             rows = await (await database.execute(_REJECTED)).fetchall()
         return [Rejected(LogMessage(*row[:3]), row[3]) for row in rows]
+
+    async def known(self, name: str) -> Known | None:
+        # Not by `load`: that shares what it remembers with the fold.
+        async with connection(self._database) as database:
+            row = await (await database.execute(_KNOWN, (name,))).fetchone()
+        return _known(row[0], row[1]) if row else None
+
+    async def ready(self, after: str, limit: int) -> Sequence[EnvironmentView]:
+        async with connection(self._database) as database:
+            rows = await (await database.execute(_READY, (after, limit))).fetchall()
+        return [EnvironmentView.model_validate_json(row[0]) for row in rows]
 
     async def laid_aside(self, sequence: int) -> None:
         async with connection(self._database) as database:

@@ -10,7 +10,7 @@ A step's `started_at` and `ended_at` are those of the state it is in: how long i
 step that failed stays `failed` while it is undone; `RunView.undone` says what of it is gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -35,7 +35,7 @@ from contracts.events import (
     SecretsStored,
 )
 from contracts.queries import EnvironmentState, EnvironmentView, RunView
-from contracts.values import Failure, Resource, Step
+from contracts.values import EnvironmentSpec, Failure, Resource, Step
 from services.catalog.domain.life import live
 from services.catalog.domain.steps import (
     STEPS,
@@ -118,8 +118,10 @@ def _begin_run(
 ) -> Known:
     kind: RunKind = "update" if isinstance(event, EnvironmentUpdateRequested) else "delete"
     state: EnvironmentState = "updating" if kind == "update" else "deleting"
-    update: dict[str, object] = {"run_id": event.run_id, "state": state, "failure": None, "left_behind": ()}
-    update |= {"updated_at": event.time, "last_activity_at": event.time}
+    update: dict[str, object] = {"run_id": event.run_id, "state": state, "failure": None}
+    update |= {"left_behind": (), "kept": (), "updated_at": event.time}
+    if event.data.cause != "drift":  # the platform's own repair is nobody's activity
+        update["last_activity_at"] = event.time
     return Known(environment.model_copy(update=update), _run_of(event, kind, sequence))
 
 
@@ -227,6 +229,7 @@ def _undone(known: Known, event: Undo) -> Known:
         "steps": steps,
         "undone": (*run.undone, *receipt.removed),
         "left_behind": (*run.left_behind, *receipt.left_behind),
+        "kept": (*run.kept, *receipt.kept),
     }
     # The road back of an update restores what was there before.
     gone: dict[str, object] = {step: None} if event.data.previous is None else {}
@@ -244,7 +247,7 @@ def _ready(known: Known, event: EnvironmentReady) -> Known:
     environment = known.environment.model_copy(
         update={
             "state": "ready",
-            "spec": data.spec,
+            **_end(known.environment, data.spec, data.previous),
             "infrastructure": data.infrastructure,
             "secrets": data.secrets,
             "pipeline": data.pipeline,
@@ -260,8 +263,9 @@ def _ready(known: Known, event: EnvironmentReady) -> Known:
 def _environment_failed(known: Known, event: EnvironmentFailed) -> Known:
     data = event.data
     update: dict[str, object] = {"state": "failed", "failure": data.failure, "left_behind": data.left_behind}
+    update["kept"] = data.kept
     if data.previous is not None:
-        update |= {"state": "ready", "spec": data.previous}
+        update |= {"state": "ready", **_end(known.environment, data.previous, None)}
     environment = known.environment.model_copy(update=update)
     run = known.run.model_copy(update={"state": "failed", "failure": data.failure, "ended_at": event.time})
     return Known(environment, run)
@@ -269,9 +273,25 @@ def _environment_failed(known: Known, event: EnvironmentFailed) -> Known:
 
 def _deleted(known: Known, event: EnvironmentDeleted) -> Known:
     environment = known.environment.model_copy(
-        update={"state": "deleted", "failure": None, "left_behind": event.data.left_behind}
+        update={
+            "state": "deleted",
+            "failure": None,
+            "left_behind": event.data.left_behind,
+            "kept": event.data.kept,
+        }
     )
     return Known(environment, known.run.model_copy(update={"state": "succeeded", "ended_at": event.time}))
+
+
+def _end(environment: EnvironmentView, spec: EnvironmentSpec, previous: EnvironmentSpec | None) -> Mapping[str, object]:
+    """The desired state after a run, and the environment's end: as it was extended meanwhile, unless the run was about
+    another end."""
+    if previous is not None and spec.expires_at != previous.expires_at:
+        kept = environment.kept_because if spec.expires_at is None else None
+        return {"spec": spec, "expires_at": spec.expires_at, "kept_because": kept}
+    if spec.expires_at != environment.expires_at:
+        spec = spec.model_copy(update={"expires_at": environment.expires_at})
+    return {"spec": spec}
 
 
 def _stalled(known: Known, _: RunStalled) -> Known:

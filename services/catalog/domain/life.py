@@ -7,6 +7,7 @@ from typing import Any, Final
 from contracts.envelope import Event
 from contracts.events import AccessGranted, AccessRevoked, DriftDetected, EnvironmentExtended
 from contracts.queries import EnvironmentView, Grant
+from services.catalog.domain.reminders import capped
 
 
 def live(environment: EnvironmentView, event: Event) -> EnvironmentView:
@@ -19,11 +20,12 @@ def live(environment: EnvironmentView, event: Event) -> EnvironmentView:
 
 def _extend(environment: EnvironmentView, event: EnvironmentExtended) -> Mapping[str, object]:
     data = event.data
+    expires_at = capped(environment, data.expires_at)
     return {
-        "expires_at": data.expires_at,
+        "expires_at": expires_at,
         "kept_because": (data.reason or "kept") if data.expires_at is None else None,
         "last_activity_at": event.time,
-        "spec": environment.spec.model_copy(update={"expires_at": data.expires_at}),
+        "spec": environment.spec.model_copy(update={"expires_at": expires_at}),
     }
 
 

@@ -16,7 +16,14 @@ from uuid import UUID
 
 from contracts import subjects
 from contracts.envelope import Event
-from contracts.events import parse
+from contracts.events import (
+    DriftDetected,
+    EnvironmentDeletionRequested,
+    EnvironmentExpired,
+    EnvironmentExpiring,
+    EnvironmentUpdateRequested,
+    parse,
+)
 from contracts.queries import RunView
 from services.catalog.domain.folding import Known, fold, seen, superseded
 from services.catalog.domain.verdicts import Verdict, decide
@@ -31,6 +38,18 @@ EXPLANATIONS: Final[Mapping[Rejection, str]] = {
     "orphaned": "the event speaks of an environment nobody asked for",
     "unfoldable": "folding the event failed; the catalog's log has the traceback",
 }
+
+CONDITIONAL: Final = frozenset(
+    kind.kind
+    for kind in (
+        EnvironmentExpiring,
+        EnvironmentExpired,
+        EnvironmentDeletionRequested,
+        DriftDetected,
+        EnvironmentUpdateRequested,
+    )
+)
+"""What holds only as long as nothing has happened to the environment since the decision's cause."""
 
 DeriveId = Callable[[UUID, str], UUID]
 """The id that an event of a kind has because of its cause."""
@@ -95,6 +114,11 @@ class Decision:
     kind: str
     subject: str
     body: bytes
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether it may be said only while `cause_sequence` is the last of its environment."""
+        return self.kind in CONDITIONAL
 
 
 @dataclass

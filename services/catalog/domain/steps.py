@@ -55,6 +55,9 @@ def total_seconds(run: RunView) -> float | None:
 
 def resources_of_secrets(made: Secrets) -> tuple[Resource, ...]:
     """As the secrets service's receipts name them: paths of OpenBao's API, and the path people use for the secret."""
+    if made.resources:
+        return made.resources
+    # Said before the event told them itself.
     found = [
         Resource(kind="access_group", id=f"identity/group/name/{made.access_group}"),
         Resource(kind="policy", id=f"sys/policies/acl/{made.policy}-developer"),

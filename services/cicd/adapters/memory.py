@@ -11,7 +11,7 @@ from typing import Literal
 from chassis.failures import PermanentError
 from contracts.envelope import Event
 from contracts.golden_path import GoldenPath
-from services.cicd.domain import INITIAL_COMMIT_MESSAGE, Commit, File, PullRequest, Repository
+from services.cicd.domain import COMMITTER_EMAIL, INITIAL_COMMIT_MESSAGE, Commit, File, PullRequest, Repository
 from services.cicd.ports import Values
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -38,6 +38,8 @@ class _Stored:
     commits: dict[str, Commit] = field(default_factory=dict)
     trees: dict[str, dict[str, File]] = field(default_factory=dict)
     pulls: list[_Pull] = field(default_factory=list)
+    tags: set[str] = field(default_factory=set)
+    protected: set[str] = field(default_factory=set)
 
     def ancestry(self, head: str | None) -> list[Commit]:
         found: list[Commit] = []
@@ -47,12 +49,16 @@ class _Stored:
             head = commit.parents[0] if commit.parents else None
         return found
 
-    def add(self, files: Mapping[str, File], parents: tuple[str, ...], message: str, at: str) -> str:
-        digest = hashlib.sha1(repr((sorted(files.items()), parents, message, at)).encode(), usedforsecurity=False)
+    def add(self, files: Mapping[str, File], parents: tuple[str, ...], message: str, at: str, by: str) -> Commit:
+        digest = hashlib.sha1(repr((sorted(files.items()), parents, message, at, by)).encode(), usedforsecurity=False)
         sha = digest.hexdigest()
-        self.commits[sha] = Commit(sha, message, parents)
+        self.commits[sha] = Commit(sha, message, parents, by)
         self.trees[sha] = dict(files)
-        return sha
+        return self.commits[sha]
+
+    def touched(self, commit: Commit, path: str) -> bool:
+        before = self.trees[commit.parents[0]] if commit.parents else {}
+        return self.trees[commit.sha].get(path) != before.get(path)
 
 
 class InMemoryForge:
@@ -75,16 +81,38 @@ class InMemoryForge:
             raise _refused("forge_forbidden", f"the repository {repository} is archived")
         return stored
 
-    def archive(self, repository: str) -> None:
-        """Make a repository read-only, as a person does on the forge."""
+    def unarchive(self, repository: str) -> None:
+        """Make a repository writable again, as a person does on the forge."""
         stored = self._stored(repository)
-        stored.repository = replace(stored.repository, archived=True)
+        stored.repository = replace(stored.repository, archived=False)
+
+    def push(self, repository: str, branch: str, files: Mapping[str, bytes | None], message: str) -> str:
+        """A person's commit on a branch, which is made from the default one where it does not exist. None removes a
+        file."""
+        stored = self._writable(repository)
+        parent = stored.branches.get(branch) or stored.branches[stored.repository.default_branch]
+        tree = dict(stored.trees[parent])
+        for path, content in files.items():
+            tree.pop(path, None)
+            if content is not None:
+                tree[path] = File(path, content)
+        made = stored.add(tree, (parent,), message, "", "ada@example.com")
+        stored.branches[branch] = made.sha
+        return made.sha
+
+    def tag(self, repository: str, name: str) -> None:
+        """A person's tag."""
+        self._writable(repository).tags.add(name)
+
+    def protect(self, repository: str, branch: str) -> None:
+        """From now on a branch moves only by pull requests."""
+        self._writable(repository).protected.add(branch)
 
     async def find(self, repository: str) -> Repository | None:
         stored = self._repositories.get(repository.lower())
         return stored.repository if stored else None
 
-    async def create(self, repository: str, *, description: str, homepage: str) -> None:
+    async def create(self, repository: str, *, description: str, homepage: str) -> Repository:
         owner, _, name = repository.partition("/")
         if owner not in self._organisations:
             raise _refused("forge_not_found", f"there is no organisation {owner}")
@@ -93,8 +121,10 @@ class InMemoryForge:
         page = f"https://forge.invalid/{repository}"
         stored = _Stored(Repository(repository, next(self._ids), page, f"{page}.git", "main", description, False))
         readme = File("README.md", f"# {name}\n".encode())
-        stored.branches["main"] = stored.add({"README.md": readme}, (), INITIAL_COMMIT_MESSAGE, homepage)
+        first = stored.add({"README.md": readme}, (), INITIAL_COMMIT_MESSAGE, homepage, "noreply@forge.invalid")
+        stored.branches["main"] = first.sha
         self._repositories[repository.lower()] = stored
+        return stored.repository
 
     async def describe(self, repository: str, *, description: str, default_branch: str) -> None:
         stored = self._writable(repository)
@@ -104,6 +134,10 @@ class InMemoryForge:
 
     async def delete(self, repository: str) -> None:
         self._repositories.pop(repository.lower(), None)
+
+    async def archive(self, repository: str) -> None:
+        stored = self._stored(repository)
+        stored.repository = replace(stored.repository, archived=True)
 
     async def topics(self, repository: str) -> tuple[str, ...]:
         return self._stored(repository).topics
@@ -129,17 +163,23 @@ class InMemoryForge:
     async def delete_environment(self, repository: str, name: str) -> None:
         self._writable(repository).environments.discard(name)
 
-    async def branches(self, repository: str) -> Mapping[str, str]:
-        return dict(self._stored(repository).branches)
+    async def branches(self, repository: str, *, prefix: str = "") -> Mapping[str, str]:
+        heads = self._stored(repository).branches
+        return {branch: head for branch, head in heads.items() if branch.startswith(prefix)}
 
-    async def history(self, repository: str, branch: str, *, limit: int) -> Sequence[Commit]:
-        stored = self._stored(repository)
-        return stored.ancestry(stored.branches.get(branch))[:limit]
+    async def has_tags(self, repository: str) -> bool:
+        return bool(self._stored(repository).tags)
 
-    async def read(self, repository: str, path: str, *, branch: str) -> bytes | None:
+    async def history(self, repository: str, head: str, *, limit: int, path: str | None = None) -> Sequence[Commit]:
         stored = self._stored(repository)
-        head = stored.branches.get(branch)
-        file = stored.trees[head].get(path) if head else None
+        if head not in stored.commits:
+            raise _refused("forge_not_found", f"there is no commit {head}")
+        found = stored.ancestry(head)
+        return [commit for commit in found if path is None or stored.touched(commit, path)][:limit]
+
+    async def read(self, repository: str, path: str, *, at: str) -> bytes | None:
+        stored = self._stored(repository)
+        file = stored.trees.get(stored.branches.get(at, at), {}).get(path)
         return file.content if file else None
 
     async def commit(
@@ -151,13 +191,13 @@ class InMemoryForge:
         keep_other_files: bool,
         message: str,
         at: datetime,
-    ) -> str:
+    ) -> Commit:
         stored = self._writable(repository)
         if parent is not None and parent not in stored.commits:
             raise _refused("forge_refused", f"there is no commit {parent}")
         kept = stored.trees[parent] if parent and keep_other_files else {}
         tree = kept | {file.path: file for file in files}
-        return stored.add(tree, (parent,) if parent else (), message, at.isoformat())
+        return stored.add(tree, (parent,) if parent else (), message, at.isoformat(), COMMITTER_EMAIL)
 
     async def create_branch(self, repository: str, branch: str, commit: str) -> None:
         stored = self._writable(repository)
@@ -171,6 +211,8 @@ class InMemoryForge:
         stored = self._writable(repository)
         if branch not in stored.branches:
             raise _refused("forge_not_found", f"there is no branch {branch}")
+        if branch in stored.protected:
+            raise _refused("forge_refused", f"the branch {branch} is protected")
         if stored.branches[branch] not in {ancestor.sha for ancestor in stored.ancestry(commit)}:
             raise _refused("forge_refused", f"{commit} does not descend from the head of {branch}")
         stored.branches[branch] = commit
@@ -200,16 +242,24 @@ class InMemoryForge:
                 found.append(PullRequest(pull.number, page, pull.base, pull.head_commit, is_open, merged))
         return found
 
-    async def open_pull_request(self, repository: str, *, head: str, base: str, title: str, body: str) -> None:
+    async def open_pull_request(self, repository: str, *, head: str, base: str, title: str, body: str) -> PullRequest:
         stored = self._writable(repository)
         if {head, base} - set(stored.branches):
             raise _refused("forge_refused", f"there is no branch {head} or no branch {base}")
         if any(pull.head == head and pull.base == base and not pull.closed for pull in stored.pulls):
             raise _refused("forge_refused", f"there is a pull request from {head} to {base}")
         stored.pulls.append(_Pull(len(stored.pulls) + 1, head, base, title, body, stored.branches[head]))
+        return (await self.pull_requests(repository, head=head))[0]
 
     async def close_pull_request(self, repository: str, number: int) -> None:
         self._writable(repository).pulls[number - 1].closed = True
+
+    async def reopen_pull_request(self, repository: str, number: int) -> None:
+        stored = self._writable(repository)
+        pull = stored.pulls[number - 1]
+        if {pull.head, pull.base} - set(stored.branches):
+            raise _refused("forge_refused", f"there is no branch {pull.head} or no branch {pull.base} any more")
+        pull.closed = False
 
 
 @dataclass

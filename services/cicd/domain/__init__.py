@@ -15,7 +15,7 @@ from services.cicd.domain.marks import (
     users_of,
     workflow_path,
 )
-from services.cicd.domain.plans import Plan, check_offer, follows_nothing_new
+from services.cicd.domain.plans import Plan, check_offer, follows_nothing_new, put_back_message
 from services.cicd.domain.rules import decide, is_initial, only_ours, reasons_to_keep
 from services.cicd.domain.things import (
     COMMITTER_EMAIL,
@@ -49,6 +49,7 @@ __all__ = [
     "is_initial",
     "only_ours",
     "owner_of",
+    "put_back_message",
     "reasons_to_keep",
     "users_of",
     "workflow_path",

@@ -10,7 +10,7 @@ from chassis.failures import PermanentError
 from contracts.golden_path import GoldenPath
 from contracts.values import EnvironmentSpec, Pipeline
 from services.cicd.domain.marks import Mark, workflow_path
-from services.cicd.domain.things import File, Repository
+from services.cicd.domain.things import File, Repository, Seen
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,16 @@ class Plan:
             origin=origin,
             pull_request_url=pull_request_url,
         )
+
+
+def put_back_message(before: Seen, mark: Mark, run: UUID) -> str:
+    """Of the commit that puts a workflow back to what it was before `run`. It vouches for the content only where that
+    had been ours: what an owner wrote stays theirs."""
+    digest = f"Slipway-Workflow: {before.file.digest}\n" if before.file and before.untouched(mark) else ""
+    return (
+        f"Put back the pipeline of {mark.environment}\n\nIts update failed, so this is as it was before it.\n\n"
+        f"{digest}Slipway-Undoes-Run: {run}\n{mark.trailers}"
+    )
 
 
 def check_offer(golden_path: GoldenPath, spec: EnvironmentSpec) -> None:

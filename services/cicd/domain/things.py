@@ -14,7 +14,7 @@ COMMITTER_EMAIL: Final = "slipway@users.noreply.github.com"
 INITIAL_COMMIT_MESSAGE: Final = "Initial commit"
 """What GitHub calls the commit that it makes in a repository created with `auto_init`."""
 
-_TRAILER: Final = re.compile(r"^Slipway-([A-Za-z-]+): ([0-9a-f-]{1,64})$", re.MULTILINE)
+_TRAILER: Final = re.compile(r"^Slipway-([A-Za-z-]+): ([0-9a-z-]{1,64})$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class Commit:
     def puts_back(self, mark: Mark, run: UUID) -> bool:
         """Whether it undoes what this run of the environment did."""
         return self.made_for(mark) and self._trailers.get("Undoes-Run") == str(run)
+
+    def made_in_another_life(self, mark: Mark) -> bool:
+        """Whether we made it for this environment, and not in this life of it."""
+        ours = self.committer_email == COMMITTER_EMAIL and self._trailers.get("Environment") == mark.environment
+        return ours and not self.made_for(mark)
 
     @property
     def workflow_digest(self) -> str | None:

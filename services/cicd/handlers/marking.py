@@ -27,7 +27,7 @@ async def put_marks(
     wanted |= {mark.used_by_variable: str(mark), URL_VARIABLE: platform_url}
     for name, value in wanted.items():
         if variables.get(name) != value:
-            await forge.set_variable(repository, name, value, replaces=name in variables)
+            await forge.set_variable(repository, name, value)
     if made_by_us:
         topics = () if new else await forge.topics(repository)
         if TOPIC not in topics:

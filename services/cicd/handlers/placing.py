@@ -91,12 +91,23 @@ class Offer:
 
         async def create() -> Commit:
             made = await forge.commit(
-                repository, files=(self.file,), parent=base_head, keep_other_files=True, message=self.message, at=self.at
+                repository,
+                files=(self.file,),
+                parent=base_head,
+                keep_other_files=True,
+                message=self.message,
+                at=self.at,
             )
             await forge.create_branch(repository, self.branch, made.sha)
             return made
 
-        commit = await find() or await settle(create, find)
+        commit = await find()
+        if commit is not None and commit.made_in_another_life(self.workflow.mark):
+            # A leftover, whose removal failed. With its branch its pull request goes too.
+            await forge.delete_branch(repository, self.branch)
+            commit = None
+        if commit is None:
+            commit = await settle(create, find)
         if not commit.made_for(self.workflow.mark):
             raise PermanentError(
                 "branch_taken",
@@ -119,4 +130,3 @@ class Offer:
             )
 
         return await settle(write, lambda: self._found(commit))
-

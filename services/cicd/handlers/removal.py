@@ -1,16 +1,18 @@
-"""How what `creation` made is taken away again.
+"""How what `creation` and `updating` made is taken away again.
 
 Invariants
-- Only what carries this environment's mark is touched, and only what is still all our own is deleted.
+- Only what carries this environment's mark is touched, and only what is still all our own is deleted. What holds
+  somebody's work is kept on purpose, which is no failure.
 - The mark comes off last, so an undo that broke off is finished by repeating it.
 - An undo ends: what the forge will not let go of is left, and said to be.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from chassis.failures import PermanentError
-from contracts.values import LeftBehind, Receipt, Resource
+from contracts.values import Receipt
 from services.cicd.domain import (
     MADE_FOR_VARIABLE,
     TOPIC,
@@ -24,56 +26,96 @@ from services.cicd.domain import (
     users_of,
     workflow_path,
 )
+from services.cicd.handlers.notes import Notes
 from services.cicd.ports import Forge
 
+HISTORY_LIMIT = 100
+"""A branch with more commits than this is taken to hold somebody's work without looking at all of them."""
 
+
+@dataclass(frozen=True)
 class Removal:
-    """The removal of one environment's pipeline from one repository; `branch` is where it deployed from."""
+    """The removal of one environment's pipeline from one repository; `branch` is where it deployed from. With `archive`
+    a repository of ours that holds somebody's work is archived."""
 
-    def __init__(self, forge: Forge, repository: str, branch: str, mark: Mark) -> None:
-        self.forge = forge
-        self.repository = repository
-        self.branch = branch
-        self.mark = mark
-        self.removed: list[Resource] = []
-        self.left_behind: list[LeftBehind] = []
+    forge: Forge
+    repository: str
+    branch: str
+    mark: Mark
+    archive: bool = False
+    notes: Notes = field(default_factory=Notes)
 
     async def carry_out(self) -> Receipt:
-        """Remove what is ours, and say what went and what was left."""
+        """Remove what is ours, and say what went, what was kept on purpose and what was left."""
         repository = await self.forge.find(self.repository)
-        if repository is not None:
-            variables = await self.forge.variables(repository.name)
-            if owner_of(repository, variables) == self.mark:
-                await self._remove_made(repository, variables)
-            elif users_of(variables).get(self.mark.used_by_variable) == self.mark:
-                await self._withdraw(repository, variables)
-                path = workflow_path(self.mark.environment)
-                if await self.forge.read(repository.name, path, branch=self.branch) is not None:
-                    self.leave("workflow", f"{repository.name}/{path}", "was merged; delete it with a commit of yours")
-        return Receipt(removed=tuple(self.removed), left_behind=tuple(self.left_behind))
+        if repository is None:
+            return Receipt()
+        variables = await self.forge.variables(repository.name)
+        made_by_us = owner_of(repository, variables) == self.mark
+        if not made_by_us and users_of(variables).get(self.mark.used_by_variable) != self.mark:
+            return Receipt()
+        if repository.archived:
+            self.notes.keep("repository", repository.name, "It is archived on the forge, so it deploys nothing.")
+        elif made_by_us:
+            await self._remove_made(repository, variables)
+        else:
+            await self._withdraw(repository, variables, await self._our_branches(repository))
+            path = workflow_path(self.mark.environment)
+            if await self.forge.read(repository.name, path, at=self.branch) is not None:
+                reason = "It was merged, so it is yours: it tests, and deploys nothing any more. Delete it if you like."
+                self.notes.keep("workflow", f"{repository.name}/{path}", reason)
+        return self.notes.receipt
+
+    async def _our_branches(self, repository: Repository) -> dict[str, str]:
+        heads = await self.forge.branches(repository.name, prefix=self.mark.branch)
+        return {branch: head for branch, head in heads.items() if self.mark.offers_on(branch)}
 
     async def _remove_made(self, repository: Repository, variables: Mapping[str, str]) -> None:
         """Delete a repository of ours that holds only our work; from one that holds more, take away what is ours."""
         name = repository.name
+        being_made = repository.description == self.mark.claim
+        heads = await self.forge.branches(name)
         histories: list[Sequence[Commit]] = []
-        for branch in await self.forge.branches(name):
-            histories.append(await self.forge.history(name, branch, limit=3))
-            if not only_ours(self.mark, histories[-1]):
+        for head in dict.fromkeys(heads.values()):
+            histories.append(await self.forge.history(name, head, limit=HISTORY_LIMIT))
+            if not only_ours(self.mark, histories[-1], being_made=being_made):
                 break
-        conversations = await self.forge.has_conversations(name)
-        reasons = reasons_to_keep(self.mark, histories=histories, conversations=conversations, variables=variables)
+        reasons = reasons_to_keep(
+            self.mark,
+            histories=histories,
+            being_made=being_made,
+            tags=await self.forge.has_tags(name),
+            conversations=await self.forge.has_conversations(name),
+            variables=variables,
+        )
         if not reasons:
-            await self.take("repository", name, lambda: self.forge.delete(name))
-            if not self.left_behind:
+            await self.notes.take("repository", name, partial(self.forge.delete, name))
+            if not self.notes.left_behind:
                 return
-        else:
-            self.leave("repository", name, f"holds {' and '.join(reasons)}")
-        if repository.description == self.mark.claim:
-            await self.take("claim", name, partial(self._without_claim, repository))
+        if being_made:
+            await self.notes.take("claim", name, partial(self._without_claim, repository))
         topics = await self.forge.topics(name)
         if TOPIC in topics:
-            await self.take("topic", f"{name}/{TOPIC}", lambda: self._without_topic(name, topics))
-        await self._withdraw(repository, variables)
+            await self.notes.take("topic", f"{name}/{TOPIC}", partial(self._without_topic, name, topics))
+        ours = {branch: head for branch, head in heads.items() if self.mark.offers_on(branch)}
+        await self._withdraw(repository, variables, ours)
+        if reasons:
+            await self._keep(name, reasons, alone=not set(users_of(variables)) - {self.mark.used_by_variable})
+
+    async def _keep(self, name: str, reasons: Sequence[str], *, alone: bool) -> None:
+        """Keep a repository that holds somebody's work, archived where that is wanted and nobody else deploys from
+        it."""
+        held = " and ".join(reasons)
+        if not (self.archive and alone):
+            self.notes.keep("repository", name, f"It holds {held}. Delete it on the forge if nobody needs it.")
+            return
+        advice = "Unarchive it on the forge to work on it, or delete it there if nobody needs it."
+        try:
+            await self.forge.archive(name)
+        except PermanentError as error:
+            self.notes.keep("repository", name, f"It holds {held}. It could not be archived: {error}")
+        else:
+            self.notes.keep("repository", name, f"It holds {held}, so it is archived. {advice}")
 
     async def _without_claim(self, repository: Repository) -> None:
         await self.forge.describe(repository.name, description="", default_branch=repository.default_branch)
@@ -81,26 +123,18 @@ class Removal:
     async def _without_topic(self, repository: str, topics: Sequence[str]) -> None:
         await self.forge.set_topics(repository, tuple(topic for topic in topics if topic != TOPIC))
 
-    async def _withdraw(self, repository: Repository, variables: Mapping[str, str]) -> None:
-        """Take our pull request, branch, environment and, last of all, our marks out of a repository."""
+    async def _withdraw(
+        self, repository: Repository, variables: Mapping[str, str], branches: Mapping[str, str]
+    ) -> None:
+        """Take our pull requests, branches, environment and, last of all, our marks out of a repository."""
         name = repository.name
-        for pull in await self.forge.pull_requests(name, head=self.mark.branch):
-            if pull.open:
-                await self.take(
-                    "pull_request", pull.html_url, partial(self.forge.close_pull_request, name, pull.number)
-                )
-        head = await self.forge.history(name, self.mark.branch, limit=1)
-        if head and head[0].made_for(self.mark):
-            await self.take(
-                "branch", f"{name}/{self.mark.branch}", lambda: self.forge.delete_branch(name, self.mark.branch)
-            )
-        elif head:
-            self.leave("branch", f"{name}/{self.mark.branch}", "holds commits that Slipway did not make")
+        for branch, head in branches.items():
+            await self._withdraw_offer(name, branch, head)
         if await self.forge.has_environment(name, self.mark.environment):
-            await self.take(
+            await self.notes.take(
                 "deployment_environment",
                 f"{name}/{self.mark.environment}",
-                lambda: self.forge.delete_environment(name, self.mark.environment),
+                partial(self.forge.delete_environment, name, self.mark.environment),
             )
         if not set(users_of(variables)) - {self.mark.used_by_variable}:
             await self._remove_variable(name, URL_VARIABLE, variables)
@@ -112,19 +146,18 @@ class Removal:
         if Mark.parse(variables.get(MADE_FOR_VARIABLE)) == self.mark:
             await self._remove_variable(name, MADE_FOR_VARIABLE, variables)
 
+    async def _withdraw_offer(self, name: str, branch: str, head: str) -> None:
+        for pull in await self.forge.pull_requests(name, head=branch):
+            if pull.open:
+                close = partial(self.forge.close_pull_request, name, pull.number)
+                await self.notes.take("pull_request", pull.html_url, close)
+        newest = await self.forge.history(name, head, limit=1)
+        if newest and newest[0].made_for(self.mark):
+            await self.notes.take("branch", f"{name}/{branch}", partial(self.forge.delete_branch, name, branch))
+        else:
+            self.notes.keep("branch", f"{name}/{branch}", "It holds commits that Slipway did not make.")
+
     async def _remove_variable(self, repository: str, name: str, variables: Mapping[str, str]) -> None:
         if name in variables:
-            await self.take("variable", f"{repository}/{name}", lambda: self.forge.delete_variable(repository, name))
-
-    async def take(self, kind: str, identifier: str, action: Callable[[], Awaitable[None]]) -> None:
-        """Remove a thing; where the forge will not have it, say so and go on: an undo ends."""
-        try:
-            await action()
-        except PermanentError as error:
-            self.leave(kind, identifier, str(error))
-        else:
-            self.removed.append(Resource(kind=kind, id=identifier))
-
-    def leave(self, kind: str, identifier: str, reason: str) -> None:
-        """Leave a thing, with the reason."""
-        self.left_behind.append(LeftBehind(resource=Resource(kind=kind, id=identifier), reason=reason))
+            remove = partial(self.forge.delete_variable, repository, name)
+            await self.notes.take("variable", f"{repository}/{name}", remove)

@@ -1,16 +1,92 @@
 """Twins of the stores, the golden paths and the dead letters, for tests and rehearsals: they keep state and keep the
 same promises. The twin of everything that is on the log is `memory_log.MemoryLog`."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
+from chassis.failures import TransientError
 from contracts.golden_path import GoldenPath
+from contracts.plans import Plan, PlannedChange
+from contracts.values import EnvironmentSpec
+from services.gateway.domain.policy import Place, Room, Usage, usage_of
 from services.gateway.domain.refusals import RecordedRefusal
 from services.gateway.domain.requests import AcceptedRequest
 from services.gateway.domain.tokens import ApiToken
-from services.gateway.ports import DeadLetter, Unconfirmed
+from services.gateway.ports import DeadLetter, FullError, TakenPlace, Unconfirmed
+
+
+@dataclass
+class MemoryPlaces:
+    """Twin of `ports.PlaceStore`; `MemoryRequests` takes and frees."""
+
+    rows: dict[UUID, tuple[str, Place]] = field(default_factory=dict)
+    """By incarnation: the environment's name, and its place."""
+    sequences: dict[UUID, int | None] = field(default_factory=dict)
+    """Of the lives that were asked for here."""
+
+    def take(self, request: AcceptedRequest, room: Room) -> None:
+        """What Postgres does within a claim. Raises `FullError`."""
+        before = self.rows.get(request.incarnation)
+        for usage in self._usage(room, request.environment):
+            if usage.limit is None:
+                continue
+            if usage.what == "cost_per_month":
+                cost = room.place.cost_per_month
+                if usage.used + cost > usage.limit and (before is None or cost > before[1].cost_per_month):
+                    raise FullError(usage)
+            elif usage.used >= usage.limit:
+                raise FullError(usage)
+        place = room.place if before is None else replace(before[1], cost_per_month=room.place.cost_per_month)
+        self.rows[request.incarnation] = (request.environment, place)
+        if request.operation == "create":
+            self.sequences[request.incarnation] = None
+
+    async def taken(self, *, team: str | None = None, repository: str | None = None) -> list[TakenPlace]:
+        """See the port."""
+        found = [
+            (incarnation, environment, place)
+            for incarnation, (environment, place) in self.rows.items()
+            if team in {None, place.team} and (repository is None or _is_preview_of(place, repository))
+        ]
+        return [
+            TakenPlace(incarnation, environment, place, self.sequences.get(incarnation, 0))
+            for incarnation, environment, place in found
+        ]
+
+    async def usage(self, room: Room, environment: str) -> list[Usage]:
+        """See the port."""
+        return self._usage(room, environment)
+
+    def _usage(self, room: Room, environment: str) -> list[Usage]:
+        others = [(name, place) for name, place in self.rows.values() if name != environment]
+        team = [(name, place) for name, place in others if place.team == room.place.team]
+        costs: dict[str, Decimal] = {}
+        for name, place in team:
+            costs[name] = max(costs.get(name, Decimal(0)), place.cost_per_month)
+        previews = {name for name, place in others if _is_preview_of(place, room.place.repository)}
+        return [
+            usage_of(room, "environments", Decimal(len(costs))),
+            usage_of(room, "previews_of_repository", Decimal(len(previews))),
+            usage_of(room, "cost_per_month", sum(costs.values(), Decimal(0))),
+        ]
+
+    async def release(self, incarnations: Sequence[UUID]) -> None:
+        """See the port."""
+        for incarnation in incarnations:
+            self.rows.pop(incarnation, None)
+
+    async def note(self, places: Sequence[TakenPlace]) -> None:
+        """See the port."""
+        for taken in places:
+            self.rows[taken.incarnation] = (taken.environment, taken.place)
+
+
+def _is_preview_of(place: Place, repository: str) -> bool:
+    return place.kind == "preview" and place.repository == repository
 
 
 @dataclass
@@ -18,24 +94,35 @@ class MemoryRequests:
     """Twin of `ports.RequestStore`."""
 
     rows: dict[UUID, AcceptedRequest] = field(default_factory=dict)
+    places: MemoryPlaces = field(default_factory=MemoryPlaces)
 
     async def find(self, principal: str, key: str) -> AcceptedRequest | None:
         """See the port."""
         return next((row for row in self.rows.values() if (row.principal, row.key) == (principal, key)), None)
 
-    async def claim(self, request: AcceptedRequest) -> AcceptedRequest:
+    async def claim(self, request: AcceptedRequest, room: Room | None = None) -> AcceptedRequest:
         """See the port."""
         earlier = await self.find(request.principal, request.key)
-        return earlier if earlier is not None else self._keep(request)
+        if earlier is not None:
+            return earlier
+        if room is not None:
+            self.places.take(request, room)
+        return self._keep(request)
 
     async def accept(self, request: AcceptedRequest, sequence: int) -> AcceptedRequest:
         """See the port."""
+        if request.operation == "create":
+            self.places.sequences[request.event_id] = sequence
         return self._keep(replace(self._row(request), state="accepted", sequence=sequence, refusal=None))
 
     async def refuse(self, request: AcceptedRequest, refusal: RecordedRefusal) -> AcceptedRequest:
         """See the port."""
         row = self._row(request)
-        return row if row.confirmed else self._keep(replace(row, state="refused", refusal=refusal))
+        if row.confirmed:
+            return row
+        if row.operation == "create":
+            self.places.rows.pop(row.incarnation, None)
+        return self._keep(replace(row, state="refused", refusal=refusal))
 
     async def confirm(self, event_ids: Sequence[UUID]) -> None:
         """See the port."""
@@ -106,6 +193,23 @@ class MemoryTokens:
         token = self.tokens.get(token_id)
         if token is not None and token.revoked_at is None:
             self.tokens[token_id] = replace(token, revoked_at=at)
+
+
+@dataclass
+class MemoryPlanner:
+    """Twin of `ports.Planner`: a plan is what it was told, and its hash follows from that and from what is wanted."""
+
+    changes: tuple[PlannedChange, ...] = ()
+    asked: list[tuple[EnvironmentSpec, UUID | None]] = field(default_factory=list)
+    away: bool = False
+
+    async def plan(self, spec: EnvironmentSpec, incarnation: UUID | None) -> Plan:
+        """See the port."""
+        if self.away:
+            raise TransientError("nobody answers")
+        self.asked.append((spec, incarnation))
+        mark = hashlib.sha256(f"{spec.model_dump_json()} {incarnation} {self.changes}".encode())
+        return Plan(changes=self.changes, hash=mark.hexdigest())
 
 
 @dataclass

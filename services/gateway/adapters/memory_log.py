@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID, uuid5
 
 from chassis.clock import Clock
@@ -15,11 +15,18 @@ from chassis.failures import TransientError
 from contracts import subjects
 from contracts.envelope import Event
 from contracts.events import (
+    RUN_REQUESTS,
+    AccessGranted,
+    AccessRevoked,
+    Asked,
     EnvironmentDeleted,
     EnvironmentDeletionRequested,
+    EnvironmentExtended,
     EnvironmentFailed,
     EnvironmentReady,
     EnvironmentRequested,
+    EnvironmentUpdateRequested,
+    RunCancelRequested,
 )
 from contracts.queries import (
     Environments,
@@ -27,6 +34,7 @@ from contracts.queries import (
     EnvironmentView,
     FindEnvironments,
     FindRuns,
+    Grant,
     RecordedEvent,
     RunState,
     RunView,
@@ -42,10 +50,16 @@ _ID_SPACE: Final = UUID("6f1d1f34-0f0b-4d43-9a3c-0c9d6f6a7b10")
 
 _STATES: Final[dict[type[Event], EnvironmentState]] = {
     EnvironmentRequested: "creating",
+    EnvironmentUpdateRequested: "updating",
     EnvironmentDeletionRequested: "deleting",
     EnvironmentReady: "ready",
     EnvironmentFailed: "failed",
     EnvironmentDeleted: "deleted",
+}
+_KINDS: Final[dict[type[Event], Literal["create", "update", "delete"]]] = {
+    EnvironmentRequested: "create",
+    EnvironmentUpdateRequested: "update",
+    EnvironmentDeletionRequested: "delete",
 }
 _ENDS: Final[dict[type[Event], RunState]] = {
     EnvironmentReady: "succeeded",
@@ -65,6 +79,8 @@ class MemoryLog:
     """How far the catalog has read; None means that it never lags."""
     away: bool = False
     """Whether nobody answers."""
+    fail_before_storing: int = 0
+    """How many of the next publishes are lost on their way."""
     fail_after_storing: int = 0
     """How many of the next publishes are stored and yet not confirmed."""
     measured: dict[str, tuple[StepDuration, ...]] = field(default_factory=dict)
@@ -76,11 +92,27 @@ class MemoryLog:
         """See the port."""
         return uuid5(_ID_SPACE, f"{cause} {operation}")
 
+    async def asked(self, run: RunView) -> Asked | None:
+        """See the port."""
+        kind = EVENTS[run.kind]
+        newest = next(
+            (
+                event
+                for event in reversed(self.events_said)
+                if isinstance(event, kind) and event.subject == run.environment
+            ),
+            None,
+        )
+        return newest.data if isinstance(newest, RUN_REQUESTS) and newest.id == run.id else None
+
     async def begin(self, request: AcceptedRequest, last_sequence: int) -> int:
         """See the port."""
         self._answer()
         if (said := self._sequence_of(request.event_id)) is not None:
             return said
+        if self.fail_before_storing:
+            self.fail_before_storing -= 1
+            raise TransientError("the bus did not take a message")
         newest = max((s for s, e in self._said() if e.subject == request.environment), default=0)
         if newest != last_sequence:
             raise OvertakenError(newest)
@@ -112,7 +144,7 @@ class MemoryLog:
         """Put an event on the log; returns its sequence."""
         event = kind.model_validate(
             {
-                "id": event_id or uuid5(run_id, kind.kind),
+                "id": event_id or uuid5(run_id, f"{kind.kind} {len(self.events_said)}"),
                 "source": "gateway",
                 "type": kind.model_fields["type"].default,
                 "subject": environment,
@@ -173,20 +205,7 @@ class MemoryLog:
                     version=earlier.version if earlier is not None else 0,
                     last_sequence=sequence,
                 )
-            views[event.subject] = earlier.model_copy(
-                update={
-                    "state": _STATES.get(type(event), earlier.state),
-                    "updated_at": event.time,
-                    "run_id": event.run_id,
-                    "version": earlier.version + 1,
-                    "last_sequence": sequence,
-                    "failure": getattr(data, "failure", None),
-                    "left_behind": getattr(data, "left_behind", ()),
-                    "infrastructure": getattr(data, "infrastructure", earlier.infrastructure),
-                    "secrets": getattr(data, "secrets", earlier.secrets),
-                    "pipeline": getattr(data, "pipeline", earlier.pipeline),
-                }
-            )
+            views[event.subject] = _fold(earlier, event, sequence)
         return views
 
     async def environments(self, question: FindEnvironments) -> Environments:
@@ -231,14 +250,19 @@ class MemoryLog:
         steps: dict[UUID, Steps] = {}
         for sequence, event in self._known(min_sequence):
             data: Any = getattr(event, "data", None)
-            if isinstance(event, EnvironmentRequested | EnvironmentDeletionRequested):
+            if isinstance(event, RunCancelRequested) and event.run_id in views:
+                called_off = {"called_off_by": event.data.requested_by, "last_sequence": sequence}
+                views[event.run_id] = views[event.run_id].model_copy(update=called_off)
+                continue
+            if isinstance(event, RUN_REQUESTS):
                 views[event.id] = RunView(
                     id=event.id,
                     environment=event.subject,
                     incarnation=event.incarnation,
-                    kind="create" if isinstance(event, EnvironmentRequested) else "delete",
+                    kind=_KINDS[type(event)],
                     state="running",
                     requested_by=event.data.requested_by,
+                    cause=event.data.cause,
                     team=event.data.spec.owner.team,
                     golden_path=event.data.spec.golden_path,
                     requested_at=event.time,
@@ -313,6 +337,33 @@ class MemoryLog:
         for wake, waits_for in self._wakers.items():
             if written_for in waits_for:
                 wake.told.set()
+
+
+def _fold(earlier: EnvironmentView, event: Event, sequence: int) -> EnvironmentView:
+    data: Any = getattr(event, "data", None)
+    update: dict[str, Any] = {
+        "state": _STATES.get(type(event), earlier.state),
+        "updated_at": event.time,
+        "version": earlier.version + 1,
+        "last_sequence": sequence,
+    }
+    if isinstance(event, RUN_REQUESTS):
+        update |= {"run_id": event.run_id, "failure": None, "left_behind": ()}
+    if isinstance(event, EnvironmentReady):
+        update["spec"] = data.spec
+    if isinstance(event, EnvironmentFailed) and data.previous is not None:
+        update["state"] = "ready"  # what it was before was restored
+    if isinstance(event, EnvironmentExtended):
+        kept = data.expires_at is None
+        update |= {"expires_at": data.expires_at, "kept_because": data.reason if kept else None}
+    if isinstance(event, AccessGranted | AccessRevoked):
+        grant = Grant(role=data.role, person=data.person, team=data.team)
+        others = tuple(known for known in earlier.access if known != grant)
+        update["access"] = (*others, grant) if isinstance(event, AccessGranted) else others
+    for name in ("failure", "left_behind", "infrastructure", "secrets", "pipeline"):
+        if hasattr(data, name):
+            update[name] = getattr(data, name)
+    return earlier.model_copy(update=update)
 
 
 @dataclass(eq=False)

@@ -1,52 +1,22 @@
 """What the gateway keeps of its own, in its schema of Postgres: accepted requests and tokens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, LiteralString
 from uuid import UUID
 
-from psycopg import AsyncConnection, AsyncCursor, OperationalError
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
-from psycopg_pool import PoolTimeout
 
 from chassis.database import Database
 from chassis.failures import TransientError
+from services.gateway.adapters.statements import every, execute, one
+from services.gateway.domain.policy import Room, usage_of
 from services.gateway.domain.refusals import RecordedRefusal
 from services.gateway.domain.requests import AcceptedRequest, Said, said
 from services.gateway.domain.tokens import ApiToken
-from services.gateway.ports import Unconfirmed
-
-
-@asynccontextmanager
-async def _cursor(database: Database) -> AsyncIterator[AsyncCursor[DictRow]]:
-    try:
-        connection: AsyncConnection[Any]
-        async with database.pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            yield cursor
-    except (OperationalError, PoolTimeout) as error:
-        raise TransientError("the gateway's database does not answer") from error
-
-
-async def _one(database: Database, statement: LiteralString, values: dict[str, Any]) -> DictRow | None:
-    async with _cursor(database) as cursor:
-        await cursor.execute(statement, values)
-        return await cursor.fetchone()
-
-
-async def _all(database: Database, statement: LiteralString, values: dict[str, Any]) -> list[DictRow]:
-    async with _cursor(database) as cursor:
-        await cursor.execute(statement, values)
-        return await cursor.fetchall()
-
-
-async def _do(database: Database, statement: LiteralString, values: dict[str, Any]) -> int:
-    async with _cursor(database) as cursor:
-        await cursor.execute(statement, values)
-        return cursor.rowcount
+from services.gateway.ports import FullError, Unconfirmed
 
 
 @dataclass
@@ -75,7 +45,7 @@ class _Accepting:
         while self._waiting:
             batch, self._waiting = self._waiting, {}
             try:
-                rows = await _all(
+                rows = await every(
                     self.database,
                     "UPDATE requests SET state = 'accepted', sequence = given.sequence, refusal = NULL"
                     " FROM unnest(%(ids)s::uuid[], %(sequences)s::bigint[]) AS given (id, sequence),"
@@ -101,22 +71,22 @@ class PostgresRequests:
 
     async def find(self, principal: str, key: str) -> AcceptedRequest | None:
         """See the port."""
-        row = await _one(
+        row = await one(
             self._database,
             "SELECT * FROM requests WHERE principal = %(principal)s AND idempotency_key = %(key)s",
             {"principal": principal, "key": key},
         )
         return _request(row) if row else None
 
-    async def claim(self, request: AcceptedRequest) -> AcceptedRequest:
+    async def claim(self, request: AcceptedRequest, room: Room | None = None) -> AcceptedRequest:
         """See the port."""
-        claimed = await _do(
+        place = room.place if room is not None else None
+        row = await one(
             self._database,
-            "INSERT INTO requests (id, principal, idempotency_key, fingerprint, operation, event_id, incarnation,"
-            " environment, visible_teams, asked, traceparent, requested_at, run_id) VALUES (%(id)s, %(principal)s,"
-            " %(key)s, %(fingerprint)s, %(operation)s, %(event_id)s, %(incarnation)s, %(environment)s,"
-            " %(visible_teams)s, %(asked)s, %(traceparent)s, %(requested_at)s, %(run_id)s)"
-            " ON CONFLICT (principal, idempotency_key) DO NOTHING",
+            "SELECT * FROM claim_request(%(id)s, %(principal)s, %(key)s, %(fingerprint)s, %(operation)s, %(event_id)s,"
+            " %(incarnation)s, %(environment)s, %(visible_teams)s, %(asked)s, %(traceparent)s, %(requested_at)s,"
+            " %(run_id)s, %(team)s, %(repository)s, %(kind)s, %(cost)s, %(environments)s, %(previews)s,"
+            " %(most_cost)s)",
             {
                 "id": request.id,
                 "principal": request.principal,
@@ -131,10 +101,19 @@ class PostgresRequests:
                 "traceparent": request.traceparent,
                 "requested_at": request.requested_at,
                 "run_id": request.run_id,
+                "team": place.team if place is not None else None,
+                "repository": place.repository if place is not None else None,
+                "kind": place.kind if place is not None else None,
+                "cost": place.cost_per_month if place is not None else None,
+                "environments": room.environments if room is not None else None,
+                "previews": room.previews_per_repository if room is not None else None,
+                "most_cost": room.cost_per_month if room is not None else None,
             },
         )
-        if claimed:
+        if row is not None and row["outcome"] == "claimed":
             return request
+        if row is not None and room is not None and row["outcome"] != "taken":
+            raise FullError(usage_of(room, row["outcome"], row["used"]))
         earlier = await self.find(request.principal, request.key)
         if earlier is None:  # rows are never deleted, so this cannot be
             raise TransientError("the request that has this key cannot be read")
@@ -148,21 +127,25 @@ class PostgresRequests:
 
     async def refuse(self, request: AcceptedRequest, refusal: RecordedRefusal) -> AcceptedRequest:
         """See the port."""
-        row = await _one(
+        row = await one(
             self._database,
-            "UPDATE requests SET state = 'refused', refusal = %(refusal)s"
-            " WHERE id = %(id)s AND confirmed_at IS NULL RETURNING *",
+            "WITH refused AS (UPDATE requests SET state = 'refused', refusal = %(refusal)s"
+            " WHERE id = %(id)s AND confirmed_at IS NULL RETURNING *),"
+            # A life that never began takes no place; that of a change is noted anew when it is looked at next.
+            " freed AS (DELETE FROM places USING refused"
+            " WHERE places.incarnation = refused.incarnation AND refused.operation = 'create')"
+            " SELECT * FROM refused",
             {"id": request.id, "refusal": Jsonb(refusal.model_dump(mode="json"))},
         )
         if row is None:
-            row = await _one(self._database, "SELECT * FROM requests WHERE id = %(id)s", {"id": request.id})
+            row = await one(self._database, "SELECT * FROM requests WHERE id = %(id)s", {"id": request.id})
         if row is None:
             raise LookupError(f"there is no request {request.id}")
         return _request(row)
 
     async def confirm(self, event_ids: Sequence[UUID]) -> None:
         """See the port."""
-        await _do(
+        await execute(
             self._database,
             "UPDATE requests SET confirmed_at = now() WHERE event_id = ANY(%(ids)s) AND confirmed_at IS NULL",
             {"ids": list(event_ids)},
@@ -170,7 +153,7 @@ class PostgresRequests:
 
     async def unconfirmed(self, limit: int) -> list[Unconfirmed]:
         """See the port."""
-        rows = await _all(
+        rows = await every(
             self._database,
             "SELECT event_id, state = 'pending' AS pending, requested_at FROM requests"
             " WHERE confirmed_at IS NULL AND state <> 'refused' ORDER BY requested_at, id LIMIT %(limit)s",
@@ -180,7 +163,7 @@ class PostgresRequests:
 
     async def with_events(self, event_ids: Sequence[UUID]) -> list[AcceptedRequest]:
         """See the port."""
-        rows = await _all(
+        rows = await every(
             self._database,
             "SELECT * FROM requests WHERE event_id = ANY(%(ids)s) ORDER BY requested_at, id",
             {"ids": list(event_ids)},
@@ -191,7 +174,7 @@ class PostgresRequests:
         self, *, environment: str | None = None, event_id: UUID | None = None, principal: str | None = None
     ) -> int:
         """See the port."""
-        row = await _one(
+        row = await one(
             self._database,
             "SELECT coalesce(max(sequence), 0) AS floor FROM requests WHERE confirmed_at IS NULL AND state = 'accepted'"
             " AND (%(environment)s::text IS NULL OR environment = %(environment)s)"
@@ -210,12 +193,12 @@ class PostgresTokens:
 
     async def find(self, token_id: str) -> ApiToken | None:
         """See the port."""
-        row = await _one(self._database, "SELECT * FROM tokens WHERE id = %(id)s", {"id": token_id})
+        row = await one(self._database, "SELECT * FROM tokens WHERE id = %(id)s", {"id": token_id})
         return _token(row) if row else None
 
     async def add(self, token: ApiToken) -> bool:
         """See the port."""
-        added = await _do(
+        added = await execute(
             self._database,
             "INSERT INTO tokens (id, digest, name, person, role, teams, created_at, created_by, expires_at, revoked_at)"
             " VALUES (%(id)s, %(digest)s, %(name)s, %(person)s, %(role)s, %(teams)s, %(created_at)s, %(created_by)s,"
@@ -237,7 +220,7 @@ class PostgresTokens:
 
     async def all(self, person: str | None) -> list[ApiToken]:
         """See the port."""
-        rows = await _all(
+        rows = await every(
             self._database,
             "SELECT * FROM tokens WHERE %(person)s::text IS NULL OR person = %(person)s ORDER BY created_at DESC, id",
             {"person": person},
@@ -246,7 +229,7 @@ class PostgresTokens:
 
     async def revoke(self, token_id: str, at: datetime) -> None:
         """See the port."""
-        await _do(
+        await execute(
             self._database,
             "UPDATE tokens SET revoked_at = %(at)s WHERE id = %(id)s AND revoked_at IS NULL",
             {"id": token_id, "at": at},

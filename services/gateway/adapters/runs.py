@@ -2,9 +2,13 @@
 
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from chassis.bus import Bus, ConflictError
 from chassis.publishing import Publisher
 from contracts import subjects
+from contracts.events import RUN_REQUESTS, Asked, parse
+from contracts.queries import RunView
 from services.gateway.domain.requests import EVENTS, AcceptedRequest, Operation
 from services.gateway.ports import OvertakenError
 
@@ -19,6 +23,18 @@ class LogRuns:
     def id_of(self, operation: Operation, cause: UUID) -> UUID:
         """See the port."""
         return self._publisher.id_of(EVENTS[operation], cause)
+
+    async def asked(self, run: RunView) -> Asked | None:
+        """See the port."""
+        kind = EVENTS[run.kind]
+        last = await self._bus.last(subjects.ENVIRONMENTS, subjects.one_kind_of(run.environment, kind.kind))
+        try:
+            event = parse(last.data or b"") if last is not None else None
+        except ValidationError:
+            return None
+        if not isinstance(event, RUN_REQUESTS) or event.id != run.id:
+            return None
+        return event.data
 
     async def begin(self, request: AcceptedRequest, last_sequence: int) -> int:
         """See the port."""

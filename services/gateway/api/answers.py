@@ -3,14 +3,15 @@
 Invariant: an allow-list. A field that the catalog learns tomorrow is not shown before it is named here.
 """
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
 
 from contracts.envelope import Timestamp
 from contracts.queries import EnvironmentState, RunState, StepState
-from contracts.values import Kind, Owner, Step
+from contracts.values import EnvironmentSpec, Kind, Owner, Step
+from services.gateway.domain.people import Role
 
 API: Final = "/api/v1"
 
@@ -123,6 +124,14 @@ class PipelineAnswer(BaseModel):
     pull_request_url: str | None
 
 
+class GrantAnswer(BaseModel):
+    """A role that a person or a team has in one environment."""
+
+    role: Role
+    person: str | None
+    team: str | None
+
+
 class EnvironmentAnswer(Asked):
     """An environment as it is."""
 
@@ -138,6 +147,16 @@ class EnvironmentAnswer(Asked):
     pipeline: PipelineAnswer | None
     failure: FailureAnswer | None
     left_behind: list[ThingLeft]
+    kept: list[ThingLeft]
+    """What stays on purpose of one that is gone."""
+    kept_because: str | None
+    """Why it has no end."""
+    update_available: str | None
+    """The newer version of its golden path that is on offer."""
+    access: list[GrantAnswer]
+    drift: list[Thing]
+    drift_detected_at: Timestamp | None
+    your_role: Role
     run_id: UUID
     links: dict[str, str | None]
 
@@ -176,6 +195,10 @@ class RunAnswer(BaseModel):
     created: list[Thing]
     undone: list[Thing]
     left_behind: list[ThingLeft]
+    kept: list[ThingLeft]
+    cause: str
+    """Why it was begun: person, expiry, drift, upgrade, git or retry."""
+    called_off_by: str | None
     stalled_since: Timestamp | None
     trace_id: str | None
     links: dict[str, str | None]
@@ -206,3 +229,66 @@ class EventPage(BaseModel):
 
     items: list[EventAnswer]
     next_after: int | None
+
+
+class Change(BaseModel):
+    """What would happen to one resource."""
+
+    action: Literal["create", "update", "replace", "destroy"]
+    resource: Thing
+    detail: str
+
+
+class PlannedCost(BaseModel):
+    """What the environment would cost; decimal numbers as text. A month has 730 hours."""
+
+    currency: str | None
+    per_hour: str
+    per_month: str
+
+
+class Expected(BaseModel):
+    """How long it would take."""
+
+    p50_seconds: float
+    p90_seconds: float | None
+    measured: bool
+    """Whether this platform has measured it, or the golden path says so."""
+
+
+class QuotaAnswer(BaseModel):
+    """How much others use of one limit, and what is left; null where there is no limit."""
+
+    scope: str
+    used: str
+    limit: str | None
+    left: str | None
+
+
+class PlanAnswer(BaseModel):
+    """What would happen. Nothing has."""
+
+    environment: str
+    changes: list[Change]
+    counts: dict[str, int]
+    hash: str
+    """Send it as `plan` with the request that you agree to."""
+    spec: EnvironmentSpec
+    cost: PlannedCost
+    expected: Expected
+    quota: dict[str, QuotaAnswer]
+    warnings: list[str]
+
+
+class AccessAnswer(BaseModel):
+    """Who may use an environment."""
+
+    owner: Owner
+    items: list[GrantAnswer]
+
+
+class AccessChanged(GrantAnswer):
+    """What will be true of a grant, once the secrets service has done it."""
+
+    environment: str
+    change: Literal["granted", "revoked"]

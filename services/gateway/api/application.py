@@ -8,13 +8,26 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.api import admin, environments, golden_paths, platform, problems, runs, stream, tokens
+from services.gateway.api import (
+    admin,
+    environments,
+    golden_paths,
+    life,
+    plans,
+    platform,
+    problems,
+    runs,
+    stream,
+    tokens,
+)
 from services.gateway.api.auth import Gate
 from services.gateway.api.context import Gateway
 from services.gateway.api.routing import Endpoint, serve
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *environments.ENDPOINTS,
+    *plans.ENDPOINTS,
+    *life.ENDPOINTS,
     *runs.ENDPOINTS,
     *stream.ENDPOINTS,
     *golden_paths.ENDPOINTS,

@@ -18,6 +18,7 @@ from chassis import tracing
 from chassis.bus import Bus
 from contracts import subjects
 from services.gateway.api import limits, problems
+from services.gateway.api.answers import EnvironmentAnswer
 from services.gateway.api.auth import Gate, Policy
 from services.gateway.api.routing import TRACE_HEADER, linked_span
 from services.gateway.domain.admission import Ask
@@ -127,8 +128,10 @@ class BusRequests:
             refused = problems.of(error, message.subject)
             _log.info("a request on the bus was refused", request=row.name, status=refused.problem.status)
             return refused.problem.status, problems.MEDIA_TYPE, refused.body
-        _log.info("a request on the bus was answered", request=row.name, status=row.status, person=principal.person)
-        return row.status, "application/json", answer.model_dump_json().encode()
+        # As over HTTP: who asks for what is there already is shown it.
+        status = 200 if isinstance(answer, EnvironmentAnswer) else row.status
+        _log.info("a request on the bus was answered", request=row.name, status=status, person=principal.person)
+        return status, "application/json", answer.model_dump_json().encode()
 
 
 def _body(row: BusRequest[B], data: bytes) -> B:

@@ -13,7 +13,10 @@ from services.gateway.domain.refusals import UnknownThingError
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.following import Following
+from services.gateway.handlers.living import Living
+from services.gateway.handlers.planning import Planning
 from services.gateway.handlers.reading import Reading
+from services.gateway.handlers.steering import Steering
 from services.gateway.handlers.tokens import Tokens
 from services.gateway.ports import GoldenPaths
 
@@ -23,6 +26,9 @@ class Gateway:
     """Everything behind the door."""
 
     asking: Asking
+    steering: Steering
+    living: Living
+    planning: Planning
     reading: Reading
     following: Following
     tokens: Tokens

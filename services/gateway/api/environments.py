@@ -1,17 +1,19 @@
-"""`/environments`: ask for one, look at them, ask for one to be taken away."""
+"""`/environments`: ask for one, look at them, change one, ask for one to be taken away."""
 
 from typing import Annotated, Final
 
 from fastapi import Path, Query, Response
 
 from contracts.names import GoldenPathName, TeamName
-from contracts.queries import EnvironmentState
+from contracts.queries import EnvironmentState, EnvironmentView
 from services.gateway.api import views
 from services.gateway.api.answers import API, Accepted, EnvironmentAnswer, EnvironmentPage, EventPage, RunPage
 from services.gateway.api.auth import DEVELOPER, VIEWER
-from services.gateway.api.context import Deeds
+from services.gateway.api.context import Deeds, Gateway
 from services.gateway.api.routing import Asker, Endpoint, IdempotencyKey
 from services.gateway.domain.admission import CreateEnvironment
+from services.gateway.domain.changes import ChangeEnvironment, UpgradeEnvironment
+from services.gateway.domain.people import Principal
 from services.gateway.handlers.reading import Search
 from services.gateway.handlers.settling import Answered
 
@@ -26,21 +28,45 @@ async def create_environment(
 ) -> Accepted:
     """Ask for a new environment. The answer comes when the request is recorded and its run has begun."""
     answered = await gateway.asking.create(asker, body, key)
-    accepted = views.accepted(answered, gateway.links)
-    response.headers["Location"] = accepted.links.self
-    _tell_of_replay(answered, response)
-    return accepted
+    return begun(answered, gateway, response, created=True)
+
+
+async def update_environment(
+    *, name: Name, body: ChangeEnvironment, asker: Asker, key: IdempotencyKey, gateway: Deeds, response: Response
+) -> Accepted | Response:
+    """Ask for another state: parameters, branch, version of the golden path. 200 with the environment where it has that
+    state already; then no run begins."""
+    return await _begun_or_as_it_is(await gateway.asking.update(asker, name, body, key), asker, gateway, response)
+
+
+async def upgrade_environment(
+    *,
+    name: Name,
+    body: UpgradeEnvironment | None = None,
+    asker: Asker,
+    key: IdempotencyKey,
+    gateway: Deeds,
+    response: Response,
+) -> Accepted | Response:
+    """Ask for the version of its golden path that is on offer (`update_available`). 200 with the environment where it
+    has that version already."""
+    ask = body or UpgradeEnvironment()
+    return await _begun_or_as_it_is(await gateway.asking.upgrade(asker, name, ask, key), asker, gateway, response)
+
+
+async def repair_environment(
+    name: Name, asker: Asker, key: IdempotencyKey, gateway: Deeds, response: Response
+) -> Accepted:
+    """Ask for what exists to be made again what the environment's state says it is (after `drift`)."""
+    return begun(await gateway.asking.repair(asker, name, key), gateway, response)
 
 
 async def delete_environment(
     name: Name, asker: Asker, key: IdempotencyKey, gateway: Deeds, response: Response
 ) -> Accepted:
-    """Ask for an environment to be taken away, with everything that was made for it."""
-    answered = await gateway.asking.delete(asker, name, key)
-    accepted = views.accepted(answered, gateway.links)
-    response.headers["Location"] = accepted.links.run
-    _tell_of_replay(answered, response)
-    return accepted
+    """Ask for an environment to be taken away, with everything that was made for it; also for one that failed, to clean
+    up again."""
+    return begun(await gateway.asking.delete(asker, name, key), gateway, response)
 
 
 async def list_environments(
@@ -69,7 +95,7 @@ async def list_environments(
     found = await gateway.reading.environments(asker, search)
     paths = {path.name: path for path in await gateway.golden_paths.all()}
     return EnvironmentPage(
-        items=[views.environment(view, paths.get(view.spec.golden_path), gateway.links) for view in found.items],
+        items=[views.environment(view, paths.get(view.spec.golden_path), gateway.links, asker) for view in found.items],
         total=found.total,
         next_cursor=gateway.cursors.make(of_list, found.next_cursor) if found.next_cursor else None,
     )
@@ -77,8 +103,7 @@ async def list_environments(
 
 async def get_environment(name: Name, asker: Asker, gateway: Deeds) -> EnvironmentAnswer:
     """One environment; one that was deleted has the state `deleted`."""
-    view = await gateway.reading.environment(asker, name)
-    return views.environment(view, await gateway.golden_paths.find(view.spec.golden_path), gateway.links)
+    return await shown(await gateway.reading.environment(asker, name), asker, gateway)
 
 
 async def list_environment_events(
@@ -116,16 +141,42 @@ async def page_of_runs(
     return RunPage(items=[views.run(view, gateway.links) for view in found], next_cursor=more)
 
 
-def _tell_of_replay(answered: Answered, response: Response) -> None:
+def begun(answered: Answered, gateway: Gateway, response: Response, *, created: bool = False) -> Accepted:
+    """The answer to a request that began a run, and its headers."""
+    accepted = views.accepted(answered, gateway.links)
+    response.headers["Location"] = accepted.links.self if created else accepted.links.run
     if answered.replayed:
         response.headers[REPLAYED_HEADER] = "true"
+    return accepted
+
+
+async def shown(view: EnvironmentView, asker: Principal, gateway: Gateway) -> EnvironmentAnswer:
+    """An environment as it is."""
+    return views.environment(view, await gateway.golden_paths.find(view.spec.golden_path), gateway.links, asker)
+
+
+async def _begun_or_as_it_is(
+    found: Answered | EnvironmentView, asker: Principal, gateway: Gateway, response: Response
+) -> Accepted | Response:
+    if isinstance(found, Answered):
+        return begun(found, gateway, response)
+    answer = await shown(found, asker, gateway)
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 _ONE = f"{API}/environments/{{name}}"
+_AS_IT_IS: Final = {
+    "responses": {200: {"model": EnvironmentAnswer, "description": "Nothing to do: the environment as it is"}}
+}
 ENDPOINTS: Final = (
     Endpoint("POST", f"{API}/environments", create_environment, DEVELOPER, 202, Accepted, "environments"),
     Endpoint("GET", f"{API}/environments", list_environments, VIEWER, 200, EnvironmentPage, "environments"),
     Endpoint("GET", _ONE, get_environment, VIEWER, 200, EnvironmentAnswer, "environments"),
+    Endpoint("PATCH", _ONE, update_environment, DEVELOPER, 202, Accepted, "environments", options=_AS_IT_IS),
+    Endpoint(
+        "POST", f"{_ONE}:upgrade", upgrade_environment, DEVELOPER, 202, Accepted, "environments", options=_AS_IT_IS
+    ),
+    Endpoint("POST", f"{_ONE}:repair", repair_environment, DEVELOPER, 202, Accepted, "environments"),
     Endpoint("DELETE", _ONE, delete_environment, DEVELOPER, 202, Accepted, "environments"),
     Endpoint("GET", f"{_ONE}/events", list_environment_events, VIEWER, 200, EventPage, "environments"),
     Endpoint("GET", f"{_ONE}/runs", list_environment_runs, VIEWER, 200, RunPage, "environments"),

@@ -19,7 +19,9 @@ from contracts.names import ENVIRONMENT_NAME_PATTERN
 from services.gateway.domain.refusals import (
     BrokenRule,
     ConflictError,
+    Exceeded,
     InvalidError,
+    QuotaExceededError,
     RateLimitedError,
     RefusalError,
     Standing,
@@ -35,10 +37,17 @@ _KNOWN: Final[Mapping[str, tuple[int, str]]] = {
     "malformed_request": (400, "The request cannot be read"),
     "unauthenticated": (401, "Who are you?"),
     "forbidden": (403, "You may not do this"),
+    "not_allowed": (403, "Your team may not have this"),
+    "quota_exceeded": (403, "There is no room for this"),
     "not_found": (404, "There is no such thing"),
     "method_not_allowed": (405, "This cannot be done here"),
     "name_taken": (409, "The name is taken"),
     "run_under_way": (409, "Another run is under way"),
+    "run_ended": (409, "The run is over"),
+    "run_not_failed": (409, "There is nothing to try again"),
+    "nothing_there": (409, "There is nothing to change"),
+    "changed_meanwhile": (409, "It has changed since"),
+    "plan_outdated": (409, "The plan is outdated"),
     "too_large": (413, "The request is too large"),
     "unsupported_media_type": (415, "The request is of a type that is not read"),
     "invalid_request": (422, "The request breaks a rule"),
@@ -47,7 +56,7 @@ _KNOWN: Final[Mapping[str, tuple[int, str]]] = {
     "internal": (500, "Something went wrong here"),
     "unavailable": (503, "Not at the moment"),
 }
-_HARMLESS: Final = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
+_HARMLESS: Final = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*(?::[a-z]{1,20})?")
 """Addresses that may be shown as they came."""
 _SUBJECT: Final = re.compile(r"^(?:Input|[A-Z][a-z]+) should")
 """How pydantic begins its sentences."""
@@ -86,6 +95,7 @@ class Problem(BaseModel):
     environment: Standing | None = Field(
         default=None, description="What is in the way, where the asker may see it; absent otherwise"
     )
+    quota: Exceeded | None = Field(default=None, description="What is used up; absent otherwise")
 
 
 class Refused(BaseModel):
@@ -96,8 +106,8 @@ class Refused(BaseModel):
 
     @property
     def body(self) -> bytes:
-        """The problem as JSON; `environment` is there only where it says something."""
-        hidden = {"environment"} if self.problem.environment is None else None
+        """The problem as JSON; `environment` and `quota` are there only where they say something."""
+        hidden = {name for name in ("environment", "quota") if getattr(self.problem, name) is None}
         return self.problem.model_dump_json(exclude=hidden).encode()
 
 
@@ -143,6 +153,7 @@ def _of_refusal(error: RefusalError, instance: str) -> Refused:
         headers=headers,
         errors=error.errors if isinstance(error, InvalidError) else (),
         standing=error.standing if isinstance(error, ConflictError) else None,
+        quota=error.quota if isinstance(error, QuotaExceededError) else None,
     )
 
 
@@ -154,6 +165,7 @@ def _refused(
     headers: dict[str, str],
     errors: Sequence[BrokenRule] = (),
     standing: Standing | None = None,
+    quota: Exceeded | None = None,
 ) -> Refused:
     status, title = _KNOWN[code]
     problem = Problem(
@@ -165,6 +177,7 @@ def _refused(
         trace_id=tracing.trace_id(),
         errors=[FieldError(field=error.field, rule=error.rule) for error in errors],
         environment=standing,
+        quota=quota,
     )
     return Refused(problem=problem, headers=headers)
 

@@ -9,7 +9,7 @@ Invariants
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import structlog
 from fastapi import Depends, FastAPI, Header, Request, Response
@@ -28,6 +28,8 @@ _log = structlog.get_logger(__name__)
 TRACE_HEADER: Final = "Slipway-Trace-Id"
 _TURNED_AWAY: Final = frozenset({401, 403, 429})
 _Handler = Callable[[Request], Awaitable[Response]]
+_Body = Literal["none", "optional", "required"]
+"""Whether a route takes a body."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def door(gate: Gate, policies: dict[Callable[..., Any], Policy]) -> type[APIRout
         def get_route_handler(self) -> Callable[[Request], Any]:
             inner = super().get_route_handler()
             policy = policies[self.endpoint]
-            takes_body = self.body_field is not None
+            takes_body: _Body = "none"
+            if self.body_field is not None:
+                takes_body = "required" if self.body_field.field_info.is_required() else "optional"
 
             async def handle(request: Request) -> Response:
                 if not policy.traced:
@@ -85,12 +89,12 @@ def door(gate: Gate, policies: dict[Callable[..., Any], Policy]) -> type[APIRout
     return GuardedRoute
 
 
-async def _answer(gate: Gate, policy: Policy, request: Request, inner: _Handler, *, takes_body: bool) -> Response:
+async def _answer(gate: Gate, policy: Policy, request: Request, inner: _Handler, *, takes_body: _Body) -> Response:
     try:
         address = request.client.host if request.client else "unknown"
         request.state.principal = await gate.admit(policy, request.headers.getlist("authorization"), address)
-        if takes_body:
-            request = await _read(request)
+        if takes_body != "none":
+            request = await _read(request, optional=takes_body == "optional")
         response = await inner(request)
     except Exception as error:  # noqa: BLE001 - whatever it is, it leaves as a problem
         refused = problems.of(error, request.url.path)
@@ -102,8 +106,10 @@ async def _answer(gate: Gate, policy: Policy, request: Request, inner: _Handler,
     return response
 
 
-async def _read(request: Request) -> Request:
+async def _read(request: Request, *, optional: bool) -> Request:
     types, encodings = request.headers.getlist("content-type"), request.headers.getlist("content-encoding")
+    if optional and not types and not await limits.read(request.stream(), request.headers.get("content-length")):
+        return _ReadRequest(request.scope, request.receive)
     if len(types) > 1:
         raise UnsupportedMediaTypeError("Send one Content-Type.")
     limits.check_type(types[0] if types else None, ", ".join(encodings) if encodings else None)

@@ -1,15 +1,17 @@
-"""`/runs`: the passes of the saga; their live stream is in `stream`."""
+"""`/runs`: the passes of the saga, and steering them; their live stream is in `stream`."""
 
 from typing import Annotated, Final
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Response
 
 from services.gateway.api import views
-from services.gateway.api.answers import API, RunAnswer, RunPage
-from services.gateway.api.auth import VIEWER
+from services.gateway.api.answers import API, Accepted, RunAnswer, RunPage
+from services.gateway.api.auth import DEVELOPER, VIEWER
 from services.gateway.api.context import Deeds
-from services.gateway.api.environments import page_of_runs
-from services.gateway.api.routing import Asker, Endpoint
+from services.gateway.api.environments import begun, page_of_runs
+from services.gateway.api.routing import Asker, Endpoint, IdempotencyKey
+
+RunId = Annotated[str, Path(alias="id", description="The run's id")]
 
 
 async def list_runs(
@@ -22,14 +24,24 @@ async def list_runs(
     return await page_of_runs(gateway, asker, None, cursor, limit)
 
 
-async def get_run(
-    run_id: Annotated[str, Path(alias="id", description="The run's id")], asker: Asker, gateway: Deeds
-) -> RunAnswer:
+async def get_run(run_id: RunId, asker: Asker, gateway: Deeds) -> RunAnswer:
     """One run: its steps, what was created, and after a failure what was undone and what was left behind."""
     return views.run(await gateway.reading.run(asker, run_id), gateway.links)
+
+
+async def cancel_run(run_id: RunId, asker: Asker, key: IdempotencyKey, gateway: Deeds) -> RunAnswer:
+    """Call off a run that is under way. It stops at the next safe point and undoes what it did; follow its stream."""
+    return views.run(await gateway.steering.cancel(asker, run_id, key), gateway.links)
+
+
+async def retry_run(run_id: RunId, asker: Asker, key: IdempotencyKey, gateway: Deeds, response: Response) -> Accepted:
+    """Begin a failed run anew, for the same desired state. The answer names the new run."""
+    return begun(await gateway.steering.retry(asker, run_id, key), gateway, response)
 
 
 ENDPOINTS: Final = (
     Endpoint("GET", f"{API}/runs", list_runs, VIEWER, 200, RunPage, "runs"),
     Endpoint("GET", f"{API}/runs/{{id}}", get_run, VIEWER, 200, RunAnswer, "runs"),
+    Endpoint("POST", f"{API}/runs/{{id}}:cancel", cancel_run, DEVELOPER, 202, RunAnswer, "runs"),
+    Endpoint("POST", f"{API}/runs/{{id}}:retry", retry_run, DEVELOPER, 202, Accepted, "runs"),
 )

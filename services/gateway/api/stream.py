@@ -119,10 +119,11 @@ def _verdict(news: News, run: RunView) -> dict[str, Any]:
     failure = views.failure(data.failure) if isinstance(data, EnvironmentFailedData) else None
     undone: tuple[Resource, ...] = ()
     left_behind: tuple[LeftBehind, ...] = ()
+    kept: tuple[LeftBehind, ...] = ()
     if isinstance(data, EnvironmentFailedData):
-        undone, left_behind = data.undone, data.left_behind
+        undone, left_behind, kept = data.undone, data.left_behind, data.kept
     elif isinstance(data, EnvironmentDeletedData):
-        undone, left_behind = data.removed, data.left_behind
+        undone, left_behind, kept = data.removed, data.left_behind, data.kept
     return {
         "event": "superseded" if news.superseded or news.event is None else news.event.kind,
         "state": "failed" if failed else "succeeded",
@@ -132,6 +133,7 @@ def _verdict(news: News, run: RunView) -> dict[str, Any]:
         "failure": failure.model_dump() if failure else None,
         "undone": [thing.model_dump() for thing in views.things(undone)],
         "left_behind": [thing.model_dump() for thing in views.things_left(left_behind)],
+        "kept": [thing.model_dump() for thing in views.things_left(kept)],
         "trace_id": run.trace_id,
     }
 

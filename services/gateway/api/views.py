@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, Literal, get_args
 from urllib.parse import quote
 from uuid import UUID
 
 from contracts.golden_path import GoldenPath
-from contracts.queries import EnvironmentView, RecordedEvent, RunView
+from contracts.queries import EnvironmentState, EnvironmentView, RecordedEvent, RunView
 from contracts.values import EnvironmentSpec, Failure, Infrastructure, LeftBehind, Pipeline, Resource, Secrets
 from services.gateway.api.answers import (
     API,
@@ -15,19 +15,33 @@ from services.gateway.api.answers import (
     AcceptedLinks,
     Asked,
     BegunRun,
+    Change,
     DatabaseAnswer,
     EnvironmentAnswer,
     EventAnswer,
+    Expected,
     FailureAnswer,
+    GrantAnswer,
     InfrastructureAnswer,
     PipelineAnswer,
+    PlanAnswer,
+    PlannedCost,
+    QuotaAnswer,
     RunAnswer,
     SecretsAnswer,
     StepAnswer,
     Thing,
     ThingLeft,
 )
+from services.gateway.domain.changes import end_of, newer_version
+from services.gateway.domain.people import Principal
+from services.gateway.domain.policy import cost_per_hour
+from services.gateway.handlers.planning import Planned
 from services.gateway.handlers.settling import Answered
+
+PlannedAction = Literal["create", "update", "replace", "destroy"]
+_BEGINNING: Final[dict[str, EnvironmentState]] = {"create": "creating", "update": "updating", "delete": "deleting"}
+"""The state of an environment when a run of this operation begins."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,7 @@ def accepted(answered: Answered, links: Links) -> Accepted:
     trace_id = request.traceparent.split("-")[1] if request.traceparent else None
     name, run_id = request.environment, request.event_id
     return Accepted(
-        environment=Asked(**_asked(spec), state="creating" if request.operation == "create" else "deleting"),
+        environment=Asked(**_asked(spec), state=_BEGINNING[request.operation]),
         run=BegunRun(
             id=run_id,
             kind=request.operation,
@@ -84,7 +98,7 @@ def accepted(answered: Answered, links: Links) -> Accepted:
     )
 
 
-def environment(view: EnvironmentView, path: GoldenPath | None, links: Links) -> EnvironmentAnswer:
+def environment(view: EnvironmentView, path: GoldenPath | None, links: Links, asker: Principal) -> EnvironmentAnswer:
     """An environment for people and programs; `path` is its golden path, where it is still on offer."""
     infrastructure = view.infrastructure
     url = infrastructure.url if infrastructure else None
@@ -95,7 +109,7 @@ def environment(view: EnvironmentView, path: GoldenPath | None, links: Links) ->
         known |= {"hostname": infrastructure.hostname} if infrastructure.hostname else {}
     resource = links.environment(view.name)
     return EnvironmentAnswer(
-        **_asked(view.spec),
+        **(_asked(view.spec) | {"expires_at": end_of(view)}),
         state=view.state,
         incarnation=view.incarnation,
         running=view.running,
@@ -109,6 +123,13 @@ def environment(view: EnvironmentView, path: GoldenPath | None, links: Links) ->
         pipeline=_pipeline(view.pipeline),
         failure=failure(view.failure),
         left_behind=things_left(view.left_behind),
+        kept=things_left(view.kept),
+        kept_because=view.kept_because,
+        update_available=newer_version(view.spec, path),
+        access=grants(view),
+        drift=things(view.drift),
+        drift_detected_at=view.drift_detected_at,
+        your_role=asker.role_in(view) or "viewer",
         run_id=view.run_id,
         links={
             "self": resource,
@@ -142,6 +163,9 @@ def run(view: RunView, links: Links) -> RunAnswer:
         created=things(view.created),
         undone=things(view.undone),
         left_behind=things_left(view.left_behind),
+        kept=things_left(view.kept),
+        cause=view.cause,
+        called_off_by=view.called_off_by,
         stalled_since=view.stalled_since,
         trace_id=view.trace_id,
         links={
@@ -152,6 +176,49 @@ def run(view: RunView, links: Links) -> RunAnswer:
             "trace": links.trace(view.trace_id),
         },
     )
+
+
+def plan(planned: Planned) -> PlanAnswer:
+    """A plan, and what a person wants to know before they agree to it."""
+    spec, path = planned.wish.spec, planned.wish.path
+    total = next((duration for duration in planned.durations if duration.step == "total"), None)
+    usual = float(path.usual_duration_seconds) if path is not None else 0.0
+    actions: tuple[PlannedAction, ...] = get_args(PlannedAction)
+    return PlanAnswer(
+        environment=spec.name,
+        changes=[
+            Change(action=change.action, resource=Thing(**change.resource.model_dump()), detail=change.detail)
+            for change in planned.plan.changes
+        ],
+        counts={action: sum(change.action == action for change in planned.plan.changes) for action in actions},
+        hash=planned.plan.hash,
+        spec=spec,
+        cost=PlannedCost(
+            currency=path.prices.currency if path is not None else None,
+            per_hour=str(cost_per_hour(path, spec.parameters)),
+            per_month=str(planned.room.place.cost_per_month),
+        ),
+        expected=Expected(
+            p50_seconds=total.p50_seconds if total is not None else usual,
+            p90_seconds=total.p90_seconds if total is not None else None,
+            measured=total is not None,
+        ),
+        quota={
+            usage.what: QuotaAnswer(
+                scope=usage.scope,
+                used=str(usage.used),
+                limit=None if usage.limit is None else str(usage.limit),
+                left=None if usage.left is None else str(usage.left),
+            )
+            for usage in planned.usages
+        },
+        warnings=list(planned.warnings),
+    )
+
+
+def grants(view: EnvironmentView) -> list[GrantAnswer]:
+    """Who else may use an environment."""
+    return [GrantAnswer(role=grant.role, person=grant.person, team=grant.team) for grant in view.access]
 
 
 def event(recorded: RecordedEvent) -> EventAnswer:

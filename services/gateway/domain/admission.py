@@ -1,9 +1,6 @@
-"""What a request says, how its defaults are filled in, and what stands in its way.
+"""What a request says, and how its defaults are filled in.
 
-Invariants
-- What is admitted is a complete `EnvironmentSpec`: nobody after the gateway fills in a default.
-- A name belongs to one team at a time. It is free when nothing ever had it, when what had it is deleted, or when its
-  creation failed and left nothing behind that another team could find.
+Invariant: what is admitted is a complete `EnvironmentSpec`: nobody after the gateway fills in a default.
 """
 
 import hashlib
@@ -11,9 +8,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from contracts.golden_path import GoldenPath
 from contracts.names import BranchName, EnvironmentName, GoldenPathName, PersonName, RepositoryName, TeamName
@@ -21,6 +18,9 @@ from contracts.parameters import ParameterError
 from contracts.values import EnvironmentSpec, Kind, Owner
 from services.gateway.domain.people import Principal, Role
 from services.gateway.domain.refusals import BrokenRule, InvalidError
+
+PlanHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""`contracts.plans.Plan.hash`: what somebody looked at and agreed to."""
 
 
 class Ask(BaseModel):
@@ -41,6 +41,8 @@ class CreateEnvironment(Ask):
     parameters: dict[str, JsonValue] = Field(default_factory=dict, max_length=30)
     team: TeamName | None = None
     """Who owns it; by default the token's only team."""
+    plan: PlanHash | None = None
+    """The hash of the plan that was agreed to."""
 
 
 class DeleteEnvironment(Ask):
@@ -62,12 +64,22 @@ class CreateToken(Ask):
     """For whom; only an admin may name somebody else."""
 
 
+class ChangeAccess(Ask):
+    """A role in one environment, for a person or a team."""
+
+    role: Role
+    person: PersonName | None = None
+    team: TeamName | None = None
+
+
 @dataclass(frozen=True)
 class Defaults:
     """What the platform adds where neither the person nor the golden path says anything."""
 
     organisation: str
     preview_days: int = 7
+    preview_most_days: int = 30
+    """From its creation; only a reason to keep it helps after that."""
 
 
 def complete(
@@ -79,8 +91,7 @@ def complete(
     try:
         parameters = path.resolve(kind, ask.parameters)
     except ParameterError as error:
-        where = error.parameter if error.parameter in {"kind", "parameters"} else f"parameters.{error.parameter}"
-        raise InvalidError([BrokenRule(where, error.rule)]) from error
+        raise broken_parameter(error) from error
     try:
         return EnvironmentSpec(
             name=ask.name,
@@ -95,6 +106,20 @@ def complete(
         )
     except ValidationError as error:  # the organisation and the name do not make a repository's name together
         raise InvalidError([BrokenRule("repository", "cannot follow from this name; name one")]) from error
+
+
+def broken_parameter(error: ParameterError) -> InvalidError:
+    """The refusal of a parameter's value."""
+    where = error.parameter if error.parameter in {"kind", "parameters"} else f"parameters.{error.parameter}"
+    return InvalidError([BrokenRule(where, error.rule)])
+
+
+def mark_of(operation: str, ask: Ask, **named: str) -> bytes:
+    """The fingerprint of a request: what it asks for, and of what."""
+    body = ask.model_dump(mode="json")
+    if body.get("plan") is None:
+        body.pop("plan", None)
+    return fingerprint(operation, body | named)
 
 
 def _expiry(path: GoldenPath, kind: Kind, now: datetime, defaults: Defaults) -> datetime | None:

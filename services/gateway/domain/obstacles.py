@@ -92,4 +92,9 @@ def _name_is_free(view: EnvironmentView, team: str) -> bool:
 def _standing(view: EnvironmentView, visible_teams: Collection[str] | None) -> Standing | None:
     if visible_teams is not None and view.spec.owner.team not in visible_teams:
         return None
+    return standing_of(view)
+
+
+def standing_of(view: EnvironmentView) -> Standing:
+    """What may be told to somebody who sees the environment."""
     return Standing(name=view.name, state=view.state, run_id=view.run_id)

@@ -1,12 +1,16 @@
 """Who asks, and what they may do.
 
-Invariant: a principal sees and changes only what belongs to its teams; a principal of role `admin` sees everything.
+Invariants
+- A principal sees and changes only what belongs to its teams and the environments that it was granted; a principal of
+  role `admin` sees everything.
+- No grant lets a token do more than its own kind: with a viewer's token one only looks, everywhere.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
 
+from contracts.queries import EnvironmentView, Grant
 from services.gateway.domain.refusals import BrokenRule, ForbiddenError, InvalidError
 
 Role = Literal["viewer", "developer", "admin"]
@@ -43,6 +47,30 @@ class Principal:
     def sees(self, team: str) -> bool:
         """Whether things of `team` exist for it."""
         return self.visible_teams is None or team in self.visible_teams
+
+    def role_in(self, view: EnvironmentView) -> Role | None:
+        """What it may do with one environment; None where that does not exist for it. Whoever works in the owner's team
+        may do everything, grants included."""
+        if self.sees(view.spec.owner.team):
+            return "viewer" if self.role == "viewer" else "admin"
+        granted = [grant.role for grant in view.access if self._is_meant(grant)]
+        if not granted:
+            return None
+        return "viewer" if self.role == "viewer" else max(granted, key=ROLES.index)
+
+    def _is_meant(self, grant: Grant) -> bool:
+        if grant.person is not None:
+            return grant.person == self.person
+        return grant.team is not None and grant.team in self.teams
+
+    def require_in(self, view: EnvironmentView, needed: Role) -> None:
+        """Raise `ForbiddenError` where its role in an environment that it sees does not reach `needed`."""
+        role = self.role_in(view)
+        if role is None or not reaches(role, needed):
+            raise ForbiddenError(
+                f"This takes the role {needed} in this environment. Its owner, {view.spec.owner.person} of the team"
+                f" {view.spec.owner.team}, may grant it."
+            )
 
     def require(self, needed: Role) -> None:
         """Raise `ForbiddenError` where its role does not reach `needed`."""

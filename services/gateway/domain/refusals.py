@@ -70,6 +70,33 @@ class ForbiddenError(RefusalError):
     code = "forbidden"
 
 
+class NotAllowedError(RefusalError):
+    """The platform's policy does not let this team have such a thing."""
+
+    code = "not_allowed"
+
+
+class Exceeded(Value):
+    """A quota that is used up: how much of it, and what could be deleted to make room."""
+
+    what: Literal["environments", "previews_of_repository", "cost_per_month"]
+    scope: str
+    """The team or the repository that it belongs to."""
+    used: str
+    limit: str
+    delete_one_of: tuple[EnvironmentName, ...] = ()
+
+
+class QuotaExceededError(RefusalError):
+    """There is no room for another one."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, detail: str, quota: Exceeded) -> None:
+        super().__init__(detail)
+        self.quota = quota
+
+
 class UnknownThingError(RefusalError):
     """There is no such thing, or it belongs to somebody else: both look alike."""
 

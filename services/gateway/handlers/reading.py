@@ -68,7 +68,7 @@ class Reading:
             raise UnknownThingError(NO_SUCH_ENVIRONMENT)
         floor = await self.requests.floor(environment=name)
         view = await self.catalog.environment(name, floor)
-        if view is not None and principal.sees(view.spec.owner.team):
+        if view is not None and principal.role_in(view) is not None:
             return view
         accepted = await self.requests.floor(environment=name, principal=principal.subject)
         if accepted > (view.last_sequence if view is not None else 0):
@@ -100,34 +100,41 @@ class Reading:
         shown = [recorded for recorded in page if _may_see(principal, view, recorded)]
         return shown, page[-1].sequence if page else 0
 
-    async def run(self, principal: Principal, run_id: str) -> RunView:
-        """A run by its id. Raises as `environment`."""
+    async def run(self, principal: Principal, run_id: str, *, at_least: int = 0) -> RunView:
+        """A run by its id, as the log has it up to a sequence at least. Raises as `environment`."""
         try:
             identity = UUID(run_id)
         except ValueError:
             raise UnknownThingError(NO_SUCH_RUN) from None
-        floor = await self.requests.floor(event_id=identity)
+        floor = max(at_least, await self.requests.floor(event_id=identity))
         view = await self.catalog.run(identity, floor)
-        if view is not None and principal.sees(view.team):
+        if view is not None and (principal.sees(view.team) or await self._is_granted(principal, view)):
             return view
         if view is None and await self.requests.floor(event_id=identity, principal=principal.subject):
             raise UnavailableError(_NOT_YET)
         raise UnknownThingError(NO_SUCH_RUN)
 
+    async def _is_granted(self, principal: Principal, run: RunView) -> bool:
+        """Whether the run is of an environment that the principal was granted. A grant is for one life of a name."""
+        view = await self.catalog.environment(run.environment)
+        return view is not None and view.incarnation == run.incarnation and principal.role_in(view) is not None
+
     async def runs(
         self, principal: Principal, *, environment: str | None, before: int | None, limit: int
     ) -> Sequence[RunView]:
         """Runs, newest first: of one environment, or all that the principal sees."""
-        if environment is not None:
-            await self.environment(principal, environment)
+        view = await self.environment(principal, environment) if environment is not None else None
+        granted = view is not None and not principal.sees(view.spec.owner.team)
         question = FindRuns(
             min_sequence=await self.requests.floor(principal=principal.subject),
             environment=environment,
-            teams=principal.visible_teams,
+            teams=None if granted else principal.visible_teams,
             before_sequence=before,
             limit=limit,
         )
-        return await self.catalog.runs(question)
+        found = await self.catalog.runs(question)
+        # A grant is for one life of a name.
+        return [run for run in found if view is None or not granted or run.incarnation == view.incarnation]
 
     async def durations(self, golden_path: str) -> tuple[StepDuration, ...]:
         """How long creations of this golden path take; nothing where that cannot be had now: a form must not wait for a

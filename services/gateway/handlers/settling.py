@@ -19,9 +19,11 @@ from chassis.failures import TransientError
 from contracts.queries import EnvironmentView
 from services.gateway.domain.obstacles import obstacle
 from services.gateway.domain.people import Principal
+from services.gateway.domain.policy import Room
 from services.gateway.domain.refusals import KeyReusedError, RefusalError
 from services.gateway.domain.requests import AcceptedRequest, Operation, Said
-from services.gateway.ports import Catalog, OvertakenError, RequestStore, Runs
+from services.gateway.handlers.quotas import Quotas
+from services.gateway.ports import Catalog, FullError, OvertakenError, RequestStore, Runs
 
 TRIES: Final = 5
 """How often something is said anew where the log was ahead of the catalog."""
@@ -45,9 +47,11 @@ class Draft:
     environment: str
     asked: Said
     view: EnvironmentView | None = None
-    """What is known of the environment; None where it is a new one."""
+    """What is known of the environment; None where nothing is, as with a new one."""
     run_id: UUID | None = None
     """The run that it steers."""
+    room: Room | None = None
+    """The place that it needs of its team's quota."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Settling:
     catalog: Catalog
     runs: Runs
     clock: Clock
+    quotas: Quotas
     patience_seconds: float = 5.0
     """How long the second asker of a key waits for the first, before doing the work itself."""
 
@@ -84,7 +89,7 @@ class Settling:
             raise
         cause = uuid4()
         event_id = self.runs.id_of(wanted.operation, cause)
-        team = wanted.view.spec.owner.team if wanted.view is not None else None
+        before = wanted.view if wanted.operation != "create" else None
         request = AcceptedRequest(
             id=cause,
             principal=principal.subject,
@@ -92,19 +97,29 @@ class Settling:
             fingerprint=mark,
             operation=wanted.operation,
             event_id=event_id,
-            incarnation=wanted.view.incarnation if wanted.view is not None else event_id,
+            incarnation=before.incarnation if before is not None else event_id,
             environment=wanted.environment,
-            # Whoever may use it by a grant may be told of it, although its team is not theirs.
-            visible_teams=principal.visible_teams if team is None or principal.sees(team) else None,
+            # Whoever may change what exists sees it, be it by a grant; a name may also be taken by who knows whom.
+            visible_teams=None if before is not None else principal.visible_teams,
             asked=wanted.asked,
             traceparent=tracing.traceparent(),
             requested_at=self.clock.now(),
             run_id=wanted.run_id,
         )
-        kept = await self.requests.claim(request)
+        kept = await self._claim(principal, request, wanted.room)
         if kept.id != request.id:
             return await self._again(kept, mark)
         return _answer(await self.settle(kept, Outlook(wanted.view)), replayed=False)
+
+    async def _claim(self, principal: Principal, request: AcceptedRequest, room: Room | None) -> AcceptedRequest:
+        try:
+            return await self.requests.claim(request, room)
+        except FullError as error:
+            await self.quotas.make_room(error.usage)
+        try:
+            return await self.requests.claim(request, room)
+        except FullError as error:
+            raise await self.quotas.refusal(principal, error.usage) from error
 
     async def _again(self, earlier: AcceptedRequest, mark: bytes) -> Answered:
         if earlier.fingerprint != mark:
@@ -151,7 +166,9 @@ class Settling:
             if refusal := obstacle(request, view):
                 return await self.requests.refuse(request, refusal)
             try:
-                sequence = await self.runs.begin(_as_of(view, request), view.last_sequence if view is not None else 0)
+                # Up to the floor the catalog has read: what it does not show of the name was not to be believed.
+                last_sequence = max(floor, view.last_sequence if view is not None else 0)
+                sequence = await self.runs.begin(_as_of(view, request), last_sequence)
             except OvertakenError as error:
                 floor = error.last_sequence
                 continue

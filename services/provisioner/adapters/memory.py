@@ -4,14 +4,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from chassis.failures import PermanentError
 from contracts.envelope import Event
 from contracts.plans import PlannedChange
 from contracts.values import LeftBehind, Receipt, Resource
-from services.provisioner.domain import DATA_KINDS, VARIABLES
+from services.provisioner.domain import DATA_KINDS, MODULES, VARIABLES
 from services.provisioner.ports import Applied, Change, Committed, Files, Level, Line, Report
+
+_ALL_PARTS: Final = frozenset({"namespace", "database", "dns", "ingress"})
 
 
 @dataclass
@@ -44,7 +46,7 @@ class MemoryInfrastructure:
 
     async def plan(self, environment: str, files: Files, *, new: bool) -> tuple[PlannedChange, ...]:
         """See the port."""
-        wanted = _wanted(json.loads(files[VARIABLES]))
+        wanted = _wanted(files)
         there = set() if new else {one for one in self.recorded.get(environment, ()) if one in self.things}
         changes = [PlannedChange(action="create", resource=one) for one in wanted.keys() - there]
         changes += [PlannedChange(action="destroy", resource=one) for one in there - wanted.keys()]
@@ -58,7 +60,7 @@ class MemoryInfrastructure:
         """See the port."""
         variables = json.loads(files[VARIABLES])
         mark = f"{environment} {variables['incarnation']}"
-        wanted = _wanted(variables)
+        wanted = _wanted(files)
         recorded = self.recorded.setdefault(environment, set())
         for losing in (one for one in recorded - wanted.keys() if one.kind in DATA_KINDS and one in self.things):
             if keep_data:
@@ -87,7 +89,7 @@ class MemoryInfrastructure:
             )
         report(Line(f"{len(created)} added, {len(changed)} changed, {len(destroyed)} destroyed."))
         return Applied(
-            outputs=_outputs(variables),
+            outputs=_outputs(files),
             resources=tuple(wanted),
             created=tuple(created),
             changed=tuple(changed),
@@ -98,9 +100,9 @@ class MemoryInfrastructure:
         """See the port."""
         variables = json.loads(before[VARIABLES])
         mark = f"{environment} {variables['incarnation']}"
-        wanted = _wanted(variables)
+        wanted = _wanted(before)
         recorded = self.recorded.setdefault(environment, set())
-        made = recorded | {one for one in _wanted(json.loads(failed[VARIABLES])) if self._is(one, mark)}
+        made = recorded | {one for one in _wanted(failed) if self._is(one, mark)}
         if (kept := self.restoring.get(environment)) is None or kept.run_id != run_id:
             kept = self.restoring[environment] = Restoring(run_id)
         kept.gone |= {one for one in made - wanted.keys() if one in self.things}
@@ -130,7 +132,7 @@ class MemoryInfrastructure:
         variables = json.loads(files[VARIABLES])
         mark = f"{environment} {variables['incarnation']}"
         recorded = self.recorded.setdefault(environment, set())
-        ours = recorded | {resource for resource in _wanted(variables) if self._is(resource, mark)}
+        ours = recorded | {resource for resource in _wanted(files) if self._is(resource, mark)}
         expected = self.destroying.setdefault(environment, set())
         expected |= {resource for resource in ours if resource in self.things}
         left = {resource for resource in expected if resource in self.things and not self._is(resource, mark)}
@@ -154,26 +156,38 @@ class MemoryInfrastructure:
         return found is not None and found.mark == mark
 
 
-def _wanted(variables: Mapping[str, Any]) -> dict[Resource, dict[str, Any]]:
+def _parts(files: Files, variables: Mapping[str, Any]) -> set[str]:
+    """The modules that the environment uses: those in its snapshot, but no database where that is turned off. A
+    snapshot without modules, which is enough for tests, stands for one with all of them."""
+    parts = {path.split("/")[1] for path in files if path.startswith(f"{MODULES}/")} & _ALL_PARTS or set(_ALL_PARTS)
+    return parts if variables.get("database", True) else parts - {"database"}
+
+
+def _wanted(files: Files) -> dict[Resource, dict[str, Any]]:
+    variables = json.loads(files[VARIABLES])
     name, platform = variables["name"], variables["platform"]
-    hostname = f"{name}.{platform['zone']}"
     labels = {key: variables[key] for key in ("owner", "team", "kind", "repository", "branch")}
-    wanted: dict[Resource, dict[str, Any]] = {
-        Resource(kind="namespace", id=name): {"labels": labels},
-        Resource(kind="dns_record", id=f"{hostname}/A"): {"value": platform["ingress_address"], "ttl": 60},
-        Resource(kind="route", id=f"env-{name}"): {"branch": variables["branch"], "clone_url": variables["clone_url"]},
+    route = {"branch": variables["branch"], "clone_url": variables["clone_url"]}
+    possible: dict[str, tuple[Resource, dict[str, Any]]] = {
+        "namespace": (Resource(kind="namespace", id=name), {"labels": labels}),
+        "dns": (
+            Resource(kind="dns_record", id=f"{name}.{platform['zone']}/A"),
+            {"value": platform["ingress_address"], "ttl": 60},
+        ),
+        "ingress": (Resource(kind="route", id=f"env-{name}"), route),
+        "database": (Resource(kind="database", id=f"{platform['database_name']}/{_schema(name)}"), {"login": False}),
     }
-    if variables.get("database", True):
-        wanted[Resource(kind="database", id=f"{platform['database_name']}/{_schema(name)}")] = {"login": False}
-    return wanted
+    parts = _parts(files, variables)
+    return dict(thing for part, thing in possible.items() if part in parts)
 
 
 def _schema(name: str) -> str:
     return f"env_{name.replace('-', '_')}"
 
 
-def _outputs(variables: Mapping[str, Any]) -> dict[str, Any]:
-    name, platform = variables["name"], variables["platform"]
+def _outputs(files: Files) -> dict[str, Any]:
+    variables = json.loads(files[VARIABLES])
+    name, platform, parts = variables["name"], variables["platform"], _parts(files, variables)
     hostname = f"{name}.{platform['zone']}"
     database = {
         "host": platform["database_host"],
@@ -183,10 +197,10 @@ def _outputs(variables: Mapping[str, Any]) -> dict[str, Any]:
         "role": _schema(name),
     }
     return {
-        "url": f"http://{hostname}:{platform['ingress_port']}",
-        "hostname": hostname,
+        "url": f"http://{hostname}:{platform['ingress_port']}" if "ingress" in parts else None,
+        "hostname": hostname if "dns" in parts else None,
         "namespace": name,
-        "database": database if variables.get("database", True) else None,
+        "database": database if "database" in parts else None,
     }
 
 

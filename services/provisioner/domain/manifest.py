@@ -28,6 +28,7 @@ _MAX_DEPTH: Final = 6
 _MAX_INTEGER: Final = 2**53
 """Up to here every reader of JSON agrees on what an integer is (RFC 8259 §6)."""
 
+_BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
 _NULL: Final = re.compile(r"~|null|")
 _BOOLEAN: Final = re.compile(r"true|false")
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,15})")
@@ -59,6 +60,18 @@ class _Spec(EnvironmentSpec):
     owner: _Owner
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes what it must escape in double quotes: PyYAML's other styles lose the breaks of Unicode."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if _BREAKS.search(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 class _RefusedError(Exception):
     """What is wrong, in words that repeat nothing of it."""
 
@@ -71,7 +84,7 @@ def write_manifest(spec: EnvironmentSpec, incarnation: UUID) -> bytes:
         "metadata": {"name": spec.name, "incarnation": str(incarnation)},
         "spec": spec.model_dump(mode="json", exclude={"name"}, exclude_none=True),
     }
-    return yaml.safe_dump(manifest, sort_keys=True, allow_unicode=True).encode()
+    return yaml.dump(manifest, Dumper=_Dumper, sort_keys=True, allow_unicode=True).encode()
 
 
 def read_manifest(files: Files, name: str) -> Manifest:
@@ -184,7 +197,8 @@ def _explain(refused: ValidationError) -> str:
     """Where and which rule; names of ours only, for a key may be anything."""
     told = []
     for error in refused.errors(include_input=False, include_url=False, include_context=False)[:5]:
-        where = ".".join(str(part) if _PLAIN_WORD.fullmatch(str(part)) else "…" for part in error["loc"])
-        rule = "does not belong there" if error["type"] == "extra_forbidden" else str(error["msg"])
-        told.append(f"{where}: {rule}")
+        unknown = error["type"] == "extra_forbidden"
+        known = error["loc"][:-1] if unknown else error["loc"]
+        where = ".".join(str(part) if _PLAIN_WORD.fullmatch(str(part)) else "…" for part in known)
+        told.append(f"{where or 'spec'}: {'it has a key that does not belong there' if unknown else error['msg']}")
     return "; ".join(told)

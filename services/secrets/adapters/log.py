@@ -11,6 +11,7 @@ from contracts import subjects
 from contracts.envelope import Event
 from contracts.events import SecretsRevoked, SecretsStored
 from contracts.values import Secrets
+from services.secrets import domain
 
 E = TypeVar("E", bound=Event)
 
@@ -22,14 +23,19 @@ class LogHistory:
         self._bus = bus
 
     async def stored(self, environment: str, incarnation: UUID) -> Secrets | None:
-        """The last SecretsStored, unless a SecretsRevoked came after it."""
-        (stored, stored_at), (_, revoked_at) = await self._last_words(environment, incarnation)
-        return stored.data.secrets if stored is not None and stored_at > revoked_at else None
+        """The last SecretsStored, unless the secrets were revoked after it; without what an update's undo has taken
+        away of it since."""
+        (stored, stored_at), (revoked, revoked_at) = await self._last_words(environment, incarnation)
+        if stored is None or revoked is None or stored_at > revoked_at:
+            return stored.data.secrets if stored is not None else None
+        if revoked.data.previous is None:
+            return None
+        return domain.without(stored.data.secrets, revoked.data.receipt.removed)
 
     async def is_undone(self, environment: str, incarnation: UUID) -> bool:
-        """Whether there is a SecretsRevoked, and no SecretsStored after it."""
-        (_, stored_at), (_, revoked_at) = await self._last_words(environment, incarnation)
-        return revoked_at > stored_at
+        """Whether there is a SecretsRevoked that was no undo of an update, and no SecretsStored after it."""
+        (_, stored_at), (revoked, revoked_at) = await self._last_words(environment, incarnation)
+        return revoked is not None and revoked_at > stored_at and revoked.data.previous is None
 
     async def _last_words(
         self, environment: str, incarnation: UUID

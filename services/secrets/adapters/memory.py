@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from chassis.failures import TransientError
 from contracts.envelope import Event
-from contracts.values import Resource, Secrets
-from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, StoredSecret
+from contracts.values import Receipt, Resource, Secrets
+from services.secrets import domain
+from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, Record, StoredSecret
 
 
 @dataclass
@@ -20,6 +21,8 @@ class _Kept:
     """A secret's claim and its versions; None for one that was deleted."""
 
     incarnation: UUID | None
+    record: Record = field(default_factory=Record)
+    record_version: int = 1
     versions: list[dict[str, SecretStr] | None] = field(default_factory=list)
 
     @property
@@ -28,10 +31,13 @@ class _Kept:
 
 
 class MemoryVault:
-    """A secret store. `away` makes every call fail as a sealed one would; `people` maps logins to entity ids."""
+    """A secret store. `away` makes every call fail as a sealed one would; `people` maps logins to entity ids, `teams`
+    names to group ids; `introduces` is whether people may be made known before their first login."""
 
-    def __init__(self, people: Mapping[str, str] | None = None) -> None:
+    def __init__(self, people: Mapping[str, str] | None = None, *, introduces: bool = True) -> None:
         self.people = dict(people or {})
+        self.teams: dict[str, str] = {}
+        self.introduces = introduces
         self.away = False
         self.secrets: dict[str, _Kept] = {}
         self.policies: dict[str, Policy] = {}
@@ -70,14 +76,25 @@ class MemoryVault:
         """Who holds the name."""
         self._answer()
         kept = self.secrets.get(names.kv_path)
-        return Claim(kept.incarnation, kept.current is not None) if kept else None
+        if kept is None:
+            return None
+        return Claim(kept.incarnation, kept.current is not None, kept.record, kept.record_version)
 
-    async def claim(self, names: Names, incarnation: UUID) -> None:
+    async def claim(self, names: Names, incarnation: UUID, record: Record) -> None:
         """Take the name where nobody has it."""
         self._answer()
         if names.kv_path in self.secrets:
             raise TransientError(f"{names.kv_path} was taken in the meantime")
-        self.secrets[names.kv_path] = _Kept(incarnation)
+        self.secrets[names.kv_path] = _Kept(incarnation, record)
+
+    async def keep_record(self, names: Names, claim: Claim, record: Record) -> bool:
+        """Replace the record where its version is the one that was read."""
+        self._answer()
+        kept = self.secrets.get(names.kv_path)
+        if kept is None or kept.record_version != claim.version:
+            return False
+        kept.record, kept.record_version = record, kept.record_version + 1
+        return True
 
     async def keep_secret(self, names: Names, values: Mapping[str, SecretStr]) -> StoredSecret:
         """Add a version unless one can be read."""
@@ -103,16 +120,21 @@ class MemoryVault:
         self.database_roles[role.name] = role
 
     async def entity_of(self, person: str) -> str | None:
-        """Look in `people`."""
+        """Look in `people`, and put them there."""
         self._answer()
+        if person not in self.people and self.introduces:
+            self.people[person] = f"person-{person}"
         return self.people.get(person)
 
-    async def write_group(self, group: AccessGroup, incarnation: UUID) -> None:
-        """Keep the group, with the members it had if it was this incarnation's."""
+    async def team_of(self, team: str) -> str | None:
+        """Look in `teams`."""
         self._answer()
-        of, before = self.groups.get(group.name, (incarnation, group))
-        members = {*group.members, *(before.members if of == incarnation else ())}
-        self.groups[group.name] = incarnation, AccessGroup(group.name, group.policies, tuple(sorted(members)))
+        return self.teams.get(team)
+
+    async def write_group(self, group: AccessGroup, incarnation: UUID) -> None:
+        """Keep the group."""
+        self._answer()
+        self.groups[group.name] = incarnation, group
 
     async def revoke_leases(self, names: Names) -> None:
         """End the environment's leases."""
@@ -157,6 +179,12 @@ class MemoryHistory:
         """SecretsRevoked was said."""
         self.said.pop((environment, incarnation), None)
         self.undone.add((environment, incarnation))
+
+    def note_restored(self, environment: str, incarnation: UUID, receipt: Receipt) -> None:
+        """SecretsRevoked was said of an update."""
+        said = self.said.get((environment, incarnation))
+        if said is not None:
+            self.said[environment, incarnation] = domain.without(said, receipt.removed)
 
     async def stored(self, environment: str, incarnation: UUID) -> Secrets | None:
         """What is said to be there."""

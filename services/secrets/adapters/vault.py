@@ -1,7 +1,8 @@
 """The port `Vault` in terms of OpenBao's paths.
 
-The claim is the custom metadata of the environment's KV path, written on the condition that there is none; the group
-carries its incarnation in its metadata; everything else follows from the environment's name and is written anew.
+The claim is the custom metadata of the environment's KV path, written on the condition that nobody has written it
+since it was read; a group carries its incarnation in its metadata; everything else follows from the environment's name
+and is written anew.
 """
 
 import asyncio
@@ -15,9 +16,12 @@ from chassis.failures import PermanentError, TransientError
 from contracts.values import Resource
 from services.secrets import domain
 from services.secrets.adapters.openbao import OpenBao, VersionConflictError
-from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, StoredSecret
+from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, Record, StoredSecret
 
 KEPT_VERSIONS: Final = 10
+_ENTITY_PREFIX: Final = "person:"
+"""Entities of this name are ours; those that logins or people have made have other names."""
+_MAX_LABEL: Final = 512
 REVOKE_TIMEOUT_SECONDS: Final = 60.0
 """Every lease is a transaction in the database, and all of them are waited for."""
 
@@ -37,16 +41,35 @@ class OpenBaoVault:
             return None
         current = (found.get("versions") or {}).get(str(found["current_version"]))
         readable = current is not None and not current["destroyed"] and not current["deletion_time"]
-        return Claim(_incarnation(found.get("custom_metadata")), readable)
+        labels = found.get("custom_metadata") or {}
+        return Claim(_incarnation(labels), readable, Record.of(labels), int(found.get("current_metadata_version") or 0))
 
-    async def claim(self, names: Names, incarnation: UUID) -> None:
+    async def claim(self, names: Names, incarnation: UUID, record: Record) -> None:
         """Write the KV path's metadata where there is none."""
+        if not await self._write_claim(names, incarnation, record, after_version=0):
+            raise TransientError(f"{names.kv_path} was taken in the meantime")
+
+    async def keep_record(self, names: Names, claim: Claim, record: Record) -> bool:
+        """Write the KV path's metadata where it is as it was read."""
+        if claim.incarnation is None:
+            raise PermanentError(
+                "secrets_of_another", f"{names.kv_path} is not this platform's", next_step="Choose another name."
+            )
+        return await self._write_claim(names, claim.incarnation, record, after_version=claim.version)
+
+    async def _write_claim(self, names: Names, incarnation: UUID, record: Record, *, after_version: int) -> bool:
         label = {"environment": names.environment, "incarnation": str(incarnation), "managed_by": "slipway"}
-        body = {"custom_metadata": label, "cas_required": True, "max_versions": KEPT_VERSIONS, "metadata_cas": 0}
+        body = {
+            "custom_metadata": label | record.labels(),
+            "cas_required": True,
+            "max_versions": KEPT_VERSIONS,
+            "metadata_cas": after_version,
+        }
         try:
             await self._openbao.write(_metadata(names), body)
-        except VersionConflictError as error:
-            raise TransientError(f"{names.kv_path} was taken in the meantime") from error
+        except VersionConflictError:
+            return False
+        return True
 
     async def keep_secret(self, names: Names, values: Mapping[str, SecretStr]) -> StoredSecret:
         """Write version 1; where there is a version, name what it holds."""
@@ -93,26 +116,52 @@ class OpenBaoVault:
         )
 
     async def entity_of(self, person: str) -> str | None:
-        """Look the person up as a login of each of the mounts where people log in."""
+        """Look the person up as a login of each of the mounts where people log in. Where none knows them, make an
+        entity of ours with that login at all of them, so that whichever they use first finds it."""
         mounts = await self._openbao.read("sys/auth") or {}
         accessors = [mounts[f"{name}/"]["accessor"] for name in self._people_mounts if f"{name}/" in mounts]
         asked = [{"alias_name": person, "alias_mount_accessor": accessor} for accessor in accessors]
         found = await asyncio.gather(*(self._openbao.write("identity/lookup/entity", one) for one in asked))
-        return next((str(entity["id"]) for entity in found if entity), None)
+        known = next((str(entity["id"]) for entity in found if entity), None)
+        return known if known is not None or not accessors else await self._introduce(person, accessors)
+
+    async def _introduce(self, person: str, accessors: list[str]) -> str | None:
+        """Make the person known before their first login; None where our policy does not let us."""
+        path = f"identity/entity/name/{_ENTITY_PREFIX}{person}"
+        try:
+            await self._openbao.write(path, {"metadata": {"managed_by": "slipway"}})
+            entity = await self._openbao.read(path)
+            if entity is None:
+                raise TransientError(f"{person} was removed from the secret store in the meantime")
+            identifier = str(entity["id"])
+            for accessor in accessors:
+                alias = {"name": person, "canonical_id": identifier, "mount_accessor": accessor}
+                await self._openbao.write("identity/entity-alias", alias)
+        except PermanentError as error:
+            if error.code != "openbao_denied":
+                raise
+            return None
+        return identifier
+
+    async def team_of(self, team: str) -> str | None:
+        """Look the team's group up, be it OpenBao's own or one that its login method brings."""
+        found = await self._openbao.write("identity/lookup/group", {"name": f"team:{team}"})
+        return str(found["id"]) if found else None
 
     async def write_group(self, group: AccessGroup, incarnation: UUID) -> None:
-        """Write the group with the members it had, if it was this incarnation's, and the new ones."""
-        path = f"identity/group/name/{group.name}"
-        found = await self._openbao.read(path)
-        ours = found is not None and _incarnation(found.get("metadata")) == incarnation
-        before = (found or {}).get("member_entity_ids") or [] if ours else []
+        """Write the group, whole."""
         await self._openbao.write(
-            path,
+            f"identity/group/name/{group.name}",
             {
                 "type": "internal",
                 "policies": list(group.policies),
-                "member_entity_ids": sorted({*before, *group.members}),
-                "metadata": {"incarnation": str(incarnation), "managed_by": "slipway"},
+                "member_entity_ids": list(group.members),
+                "member_group_ids": list(group.member_groups),
+                "metadata": {
+                    "incarnation": str(incarnation),
+                    "managed_by": "slipway",
+                    "awaits": ", ".join(group.awaited)[:_MAX_LABEL],
+                },
             },
         )
 

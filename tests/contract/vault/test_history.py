@@ -15,6 +15,7 @@ from contracts.values import Receipt
 from deploy.embedded.testing import RunningNats, start_nats
 from services.secrets.adapters.log import LogHistory
 from services.secrets.adapters.memory import MemoryHistory
+from services.secrets.domain import Names, leasing_role
 from services.secrets.ports import History
 from tests import samples
 from tests.unit.secrets.events import event
@@ -30,6 +31,8 @@ class Log(Protocol):
 
     async def say_revoked(self, name: str, incarnation: UUID) -> None: ...
 
+    async def say_restored(self, name: str, incarnation: UUID, receipt: Receipt) -> None: ...
+
 
 class TwinLog:
     def __init__(self) -> None:
@@ -40,6 +43,9 @@ class TwinLog:
 
     async def say_revoked(self, name: str, incarnation: UUID) -> None:
         self.history.note_revoked(name, incarnation)
+
+    async def say_restored(self, name: str, incarnation: UUID, receipt: Receipt) -> None:
+        self.history.note_restored(name, incarnation, receipt)
 
 
 class RealLog:
@@ -55,6 +61,10 @@ class RealLog:
 
     async def say_revoked(self, name: str, incarnation: UUID) -> None:
         undone = Undone(spec=samples.spec(name), receipt=Receipt())
+        await self._store(event(SecretsRevoked, "secrets", name, incarnation, undone))
+
+    async def say_restored(self, name: str, incarnation: UUID, receipt: Receipt) -> None:
+        undone = Undone(spec=samples.spec(name), previous=samples.spec(name), receipt=receipt)
         await self._store(event(SecretsRevoked, "secrets", name, incarnation, undone))
 
     async def _store(self, said: Event) -> None:
@@ -109,3 +119,21 @@ async def test_another_life_has_a_history_of_its_own(log: Log, name: str) -> Non
     await log.say_stored(name, later)
     assert await log.history.is_undone(name, earlier)
     assert await log.history.stored(name, later) == samples.secrets(name)
+
+
+async def test_an_update_that_was_taken_back_has_revoked_nothing(log: Log, name: str) -> None:
+    life = uuid4()
+    await log.say_stored(name, life)
+    await log.say_restored(name, life, Receipt(restored=(leasing_role(Names(name)),)))
+    assert await log.history.stored(name, life) == samples.secrets(name)
+    assert not await log.history.is_undone(name, life)
+
+
+async def test_what_the_road_back_of_an_update_took_away_is_not_there(log: Log, name: str) -> None:
+    life = uuid4()
+    await log.say_stored(name, life)
+    await log.say_restored(name, life, Receipt(removed=(leasing_role(Names(name)),)))
+    there = await log.history.stored(name, life)
+    assert there is not None
+    assert there.database_role is None
+    assert there.kv_path == samples.secrets(name).kv_path

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import hvac
 import psycopg
@@ -28,10 +29,11 @@ from deploy.embedded.testing import Part, RunningOpenBao
 from services.secrets.adapters.memory import MemoryHistory, MemoryJournal
 from services.secrets.adapters.openbao import OpenBao, VersionConflictError
 from services.secrets.adapters.vault import OpenBaoVault
-from services.secrets.domain import Names
+from services.secrets.domain import AccessRole, Names
 from services.secrets.handlers import Handlers
+from tests import samples
 from tests.contract.vault.worlds import RealWorld, a_session, read_value
-from tests.unit.secrets.events import infra_ready, pipeline_removed
+from tests.unit.secrets.events import access_requested, access_withdrawn, infra_ready, pipeline_removed
 from tests.waiting import until
 
 
@@ -199,6 +201,96 @@ async def test_the_owner_reads_as_a_developer_until_the_undo(real: RealWorld, ha
         read_value(person, name)
 
 
+# -- what people may do ------------------------------------------------------------------------------------------------
+
+
+async def _let_in(real: RealWorld, handlers: Handlers, name: str, role: AccessRole) -> tuple[hvac.Client, UUID]:
+    """A person with a role, at their first login; and the environment's life."""
+    life, person = uuid4(), f"{role}-{name}"
+    await handlers.store(infra_ready(name, life, database=real.make_database(name)))
+    await handlers.grant(access_requested(name, life, role=role, person=person))
+    return real.person_client(person), life
+
+
+async def test_a_viewer_sees_names_and_versions_and_no_value(real: RealWorld, handlers: Handlers, name: str) -> None:
+    viewer, _ = await _let_in(real, handlers, name, "viewer")
+    seen = viewer.adapter.get(f"/v1/kv/subkeys/env/{name}/app")["data"]["subkeys"]
+    assert set(seen) == {"APP_SECRET", "SESSION_KEY"}
+    assert viewer.adapter.get(f"/v1/kv/metadata/env/{name}/app")["data"]["current_version"] == 1
+    for path in (f"kv/data/env/{name}/app", Names(name).credentials_path):
+        with pytest.raises(exceptions.Forbidden):
+            viewer.adapter.get(f"/v1/{path}")
+
+
+async def test_a_developer_reads_and_leases_and_changes_nothing(real: RealWorld, handlers: Handlers, name: str) -> None:
+    developer, _ = await _let_in(real, handlers, name, "developer")
+    assert read_value(developer, name)
+    assert developer.adapter.get(f"/v1/{Names(name).credentials_path}")["data"]["username"]
+    for path in (f"kv/data/env/{name}/app", f"kv/metadata/env/{name}/app", f"sys/policies/acl/env-{name}"):
+        with pytest.raises(exceptions.Forbidden):
+            developer.adapter.post(f"/v1/{path}", json={"data": {}})
+
+
+async def test_an_admin_rotates_the_secret_and_nothing_beyond(real: RealWorld, handlers: Handlers, name: str) -> None:
+    admin, _ = await _let_in(real, handlers, name, "admin")
+    body = {"options": {"cas": 1}, "data": {"APP_SECRET": "new"}}
+    assert admin.adapter.post(f"/v1/kv/data/env/{name}/app", json=body)["data"]["version"] == 2
+    assert real.value(name) == {"APP_SECRET": "new"}
+    for path in (f"kv/metadata/env/{name}/app", f"identity/group/name/env:{name}:admin", "kv/data/env/other/app"):
+        with pytest.raises(exceptions.Forbidden):
+            admin.adapter.post(f"/v1/{path}", json={"data": {}})
+
+
+async def test_whoever_is_shut_out_is_so_at_once(real: RealWorld, handlers: Handlers, name: str) -> None:
+    developer, life = await _let_in(real, handlers, name, "developer")
+    assert read_value(developer, name)
+    later = samples.AT + timedelta(seconds=1)
+    await handlers.withdraw(access_withdrawn(name, life, later, role="developer", person=f"developer-{name}"))
+    with pytest.raises(exceptions.Forbidden):
+        read_value(developer, name)
+
+
+async def test_a_member_of_a_team_that_is_let_in_reads(real: RealWorld, handlers: Handlers, name: str) -> None:
+    life, person = uuid4(), f"cy-{name}"
+    await handlers.store(infra_ready(name, life))
+    client = real.person_client(person)
+    real.make_team(f"web-{name}")
+    entity = client.auth.token.lookup_self()["data"]["entity_id"]
+    members = {"type": "internal", "member_entity_ids": [entity]}
+    real.operator().adapter.post(f"/v1/identity/group/name/team:web-{name}", json=members)
+    with pytest.raises(exceptions.Forbidden):
+        read_value(client, name)
+    await handlers.grant(access_requested(name, life, team=f"web-{name}"))
+    assert read_value(client, name)
+
+
+async def test_an_environment_named_like_anothers_role_shares_nothing_with_it(
+    real: RealWorld, handlers: Handlers, name: str
+) -> None:
+    developer, _ = await _let_in(real, handlers, name, "developer")
+    other = f"{name}-developer"
+    await handlers.store(infra_ready(other, uuid4()))
+    assert read_value(developer, name)
+    with pytest.raises(exceptions.Forbidden):
+        read_value(developer, other)
+    with pytest.raises(exceptions.Forbidden):
+        read_value(real.workload(other), name)
+
+
+async def test_making_a_person_known_gives_them_nothing_else(real: RealWorld, handlers: Handlers, name: str) -> None:
+    """Neither may this service give an entity a policy of its own."""
+    await _let_in(real, handlers, name, "viewer")
+    entity = real.operator().adapter.get(f"/v1/identity/entity/name/person:viewer-{name}")["data"]
+    assert (entity["policies"] or [], entity["disabled"]) == ([], False)
+    for path in ("identity/entity/name/admin", "identity/entity", f"identity/entity/id/{entity['id']}"):
+        with pytest.raises(exceptions.Forbidden):
+            real.service.adapter.post(f"/v1/{path}", json={"policies": ["slipway-operator"]})
+    with pytest.raises(exceptions.Forbidden):
+        real.service.adapter.post(
+            f"/v1/identity/entity/name/person:viewer-{name}", json={"policies": ["slipway-operator"]}
+        )
+
+
 # -- staying logged in -------------------------------------------------------------------------------------------------
 
 
@@ -278,7 +370,7 @@ async def test_one_thing_that_will_not_go_is_reported_and_the_rest_goes(
 
     assert [left.resource.kind for left in receipt.left_behind] == ["workload_role"]
     assert {left.resource for left in receipt.left_behind} == real.existing(name)
-    assert len(receipt.removed) == 5
+    assert {one.kind for one in receipt.removed} == {"access_group", "policy", "database_role", "secret"}
 
 
 class _WithoutPath(OpenBao):

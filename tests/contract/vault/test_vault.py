@@ -2,65 +2,17 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from chassis.failures import PermanentError, TransientError
-from contracts.events import SecretsStoredData
 from services.secrets import domain
-from services.secrets.adapters.memory import MemoryHistory, MemoryJournal
 from services.secrets.domain import Names
-from services.secrets.handlers import Handlers
-from services.secrets.ports import Vault
+from tests.contract.vault.dying import Dying, dies
+from tests.contract.vault.sagas import Saga
 from tests.contract.vault.worlds import World
 from tests.unit.secrets.events import infra_ready, pipeline_removed, secrets_failed
-
-
-class _DeadError(BaseException):
-    """The process is gone; nothing in it may catch that."""
-
-
-class _Dying:
-    """A vault whose process dies at the n-th call: before it takes effect, or after."""
-
-    def __init__(self, vault: Vault, calls: int, *, after_effect: bool) -> None:
-        self._vault = vault
-        self._left = calls
-        self._after_effect = after_effect
-
-    def __getattr__(self, method: str) -> Any:
-        async def call(*arguments: Any) -> Any:
-            self._left -= 1
-            if self._left < 0 or (self._left == 0 and not self._after_effect):
-                raise _DeadError
-            result = await getattr(self._vault, method)(*arguments)
-            if self._left <= 0:
-                raise _DeadError
-            return result
-
-        return call
-
-
-class Saga:
-    """The service's deeds in one world, with a log that remembers what was said."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.history = MemoryHistory()
-        self.handlers = self.with_vault(world.vault)
-
-    def with_vault(self, vault: Any) -> Handlers:
-        return Handlers(vault=vault, history=self.history, journal=MemoryJournal())
-
-    async def store(self, name: str, incarnation: UUID, **how: Any) -> SecretsStoredData:
-        said = await self.handlers.store(infra_ready(name, incarnation, **how))
-        self.history.note_stored(name, incarnation, said.secrets)
-        return said
-
-    async def revoke(self, name: str, incarnation: UUID) -> None:
-        await self.handlers.revoke(pipeline_removed(name, incarnation))
-        self.history.note_revoked(name, incarnation)
 
 
 @pytest.fixture
@@ -76,7 +28,8 @@ async def test_storing_makes_everything_and_says_paths_versions_and_names_only(s
     said = await saga.store(name, uuid4())
 
     assert saga.world.existing(name) == everything(name)
-    assert said.secrets.model_dump() == {
+    assert set(said.secrets.resources) == everything(name)
+    assert said.secrets.model_dump(exclude={"resources"}) == {
         "kv_path": f"kv/env/{name}/app",
         "kv_version": 1,
         "names": ("APP_SECRET", "SESSION_KEY"),
@@ -108,13 +61,15 @@ async def test_an_environment_without_a_database_gets_no_database_role(saga: Sag
     assert saga.world.existing(name) == everything(name, with_database=False)
 
 
-async def test_the_owner_joins_the_group_when_openbao_knows_them(saga: Saga, fresh_name: Callable[[], str]) -> None:
+async def test_the_owner_is_in_the_group_even_before_their_first_login(
+    saga: Saga, fresh_name: Callable[[], str]
+) -> None:
     known, unknown = fresh_name(), fresh_name()
     await saga.store(known, uuid4(), person=saga.world.person)
     await saga.store(unknown, uuid4(), person="nobody-yet")
 
-    assert saga.world.members(known) == 1
-    assert saga.world.members(unknown) == 0
+    assert saga.world.members(known) == {saga.world.person}
+    assert saga.world.members(unknown) == {"nobody-yet"}
 
 
 async def test_a_secret_deleted_by_hand_is_made_again_as_the_next_version(saga: Saga, name: str) -> None:
@@ -193,11 +148,11 @@ async def test_what_an_undone_run_left_is_replaced(saga: Saga, name: str) -> Non
 
     assert said.secrets.kv_version == 1
     assert saga.world.value(name) not in (old, None)
-    assert saga.world.members(name) == 0, "a member of the dead environment's group got into the living one's"
+    assert saga.world.members(name) == {"ada"}, "a member of the dead environment's group got into the living one's"
 
 
 async def test_a_claim_that_never_got_a_secret_is_replaced(saga: Saga, name: str) -> None:
-    await saga.world.vault.claim(Names(name), uuid4())
+    await saga.world.vault.claim(Names(name), uuid4(), domain.Record())
 
     await saga.store(name, uuid4())
 
@@ -205,10 +160,10 @@ async def test_a_claim_that_never_got_a_secret_is_replaced(saga: Saga, name: str
 
 
 async def test_a_name_is_claimed_once(saga: Saga, name: str) -> None:
-    await saga.world.vault.claim(Names(name), uuid4())
+    await saga.world.vault.claim(Names(name), uuid4(), domain.Record())
 
     with pytest.raises(TransientError):
-        await saga.world.vault.claim(Names(name), uuid4())
+        await saga.world.vault.claim(Names(name), uuid4(), domain.Record())
 
 
 async def test_a_late_undo_of_an_earlier_life_touches_nothing(saga: Saga, name: str) -> None:
@@ -278,9 +233,4 @@ async def test_a_store_cut_short_at_any_step_is_undone_without_a_trace(
 
 async def _dies(saga: Saga, calls: int, after_effect: bool, deed: str, event: Any) -> bool:
     """Whether the process died before the deed was done."""
-    handlers = saga.with_vault(_Dying(saga.world.vault, calls, after_effect=after_effect))
-    try:
-        await getattr(handlers, deed)(event)
-    except _DeadError:
-        return True
-    return False
+    return await dies(saga.with_vault(Dying(saga.world.vault, calls, after_effect=after_effect)), deed, event)

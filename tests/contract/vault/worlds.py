@@ -3,6 +3,7 @@ that runs in both holds the twin to what the real one does."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import uuid4
 
 import hvac
 import psycopg
@@ -15,7 +16,7 @@ from services.secrets import domain
 from services.secrets.adapters.memory import MemoryVault
 from services.secrets.adapters.openbao import OpenBao
 from services.secrets.adapters.vault import OpenBaoVault
-from services.secrets.domain import Names
+from services.secrets.domain import AccessRole, Names
 from services.secrets.ports import Vault
 from tests.unit.secrets.events import a_database
 
@@ -47,8 +48,16 @@ class World(Protocol):
         """Which of an environment's belongings exist."""
         ...
 
-    def members(self, name: str) -> int:
-        """How many people are in the environment's group."""
+    def members(self, name: str, role: AccessRole = "developer") -> set[str]:
+        """Who is in the environment's group for a role: people, and `team:<name>` for teams."""
+        ...
+
+    def make_team(self, team: str) -> None:
+        """Let there be a group of this team."""
+        ...
+
+    def forbid_introductions(self) -> None:
+        """From now on nobody may be made known before their first login."""
         ...
 
     def value(self, name: str) -> dict[str, str] | None:
@@ -85,9 +94,21 @@ class TwinWorld:
         names = Names(name)
         return {*domain.belongings(names, with_database=True), domain.leases(names)} & self.vault.resources()
 
-    def members(self, name: str) -> int:
+    def members(self, name: str, role: AccessRole = "developer") -> set[str]:
         """Ask the twin."""
-        return len(self.vault.groups[Names(name).access_group][1].members)
+        group = self.vault.groups[Names(name).group_of(role)][1]
+        people = {one for one, identifier in self.vault.people.items() if identifier in group.members}
+        return people | {
+            f"team:{one}" for one, identifier in self.vault.teams.items() if identifier in group.member_groups
+        }
+
+    def make_team(self, team: str) -> None:
+        """Tell the twin."""
+        self.vault.teams[team] = f"group-{team}"
+
+    def forbid_introductions(self) -> None:
+        """Tell the twin."""
+        self.vault.introduces = False
 
     def value(self, name: str) -> dict[str, str] | None:
         """Ask the twin."""
@@ -148,10 +169,40 @@ class RealWorld:
             found.add(domain.leases(names))
         return found
 
-    def members(self, name: str) -> int:
-        """Read the group."""
-        answer = self.service.adapter.get(f"/v1/identity/group/name/{Names(name).access_group}")
-        return len(answer["data"]["member_entity_ids"] or ())
+    def members(self, name: str, role: AccessRole = "developer") -> set[str]:
+        """Read the group, and as an operator who its members are."""
+        group = self.service.adapter.get(f"/v1/identity/group/name/{Names(name).group_of(role)}")["data"]
+        operator = self.operator()
+        entities = [
+            operator.adapter.get(f"/v1/identity/entity/id/{one}")["data"] for one in group["member_entity_ids"] or ()
+        ]
+        groups = [
+            operator.adapter.get(f"/v1/identity/group/id/{one}")["data"] for one in group["member_group_ids"] or ()
+        ]
+        return {alias["name"] for entity in entities for alias in entity["aliases"]} | {one["name"] for one in groups}
+
+    def operator(self) -> hvac.Client:
+        """The person `admin`, who manages people."""
+        person = hvac.Client(self.openbao.url, timeout=10)
+        person.auth.userpass.login("admin", self.openbao.admin_password_file.read_text())
+        return person
+
+    def person_client(self, person: str) -> hvac.Client:
+        """Somebody's first login, for which an operator has made them a password."""
+        password = uuid4().hex
+        self.operator().adapter.post(f"/v1/auth/userpass/users/{person}", json={"password": password})
+        client = hvac.Client(self.openbao.url, timeout=10)
+        client.auth.userpass.login(person, password)
+        return client
+
+    def make_team(self, team: str) -> None:
+        """As an operator."""
+        self.operator().adapter.post(f"/v1/identity/group/name/team:{team}", json={"type": "internal"})
+
+    def forbid_introductions(self) -> None:
+        """As on a platform whose policy is older than this."""
+        self.session = _WithoutIntroductions(self.session)
+        self.vault = OpenBaoVault(self.session, database_connection="apps", people_mounts=("userpass", "oidc"))
 
     def workload(self, name: str) -> hvac.Client:
         """Log in as the environment's workload."""
@@ -214,6 +265,17 @@ class RealWorld:
 
     def _write(self, path: str, body: dict[str, Any]) -> None:
         self.service.adapter.post(f"/v1/{path}", json=body)
+
+
+class _WithoutIntroductions(OpenBao):
+    """The real one, with a login that may not make entities: it is sent where it has no rights."""
+
+    def __init__(self, whole: OpenBao) -> None:
+        self.__dict__ = whole.__dict__
+
+    async def write(self, path: str, body: dict[str, Any], *, timeout_seconds: float | None = None) -> dict[str, Any]:
+        allowed = "sys/mounts/not-ours" if path.startswith("identity/entity/") else path
+        return await super().write(allowed, body, timeout_seconds=timeout_seconds)
 
 
 def logged_in(url: str, role_id: str, secret_id: str) -> hvac.Client:

@@ -15,9 +15,10 @@ from chassis.pulling import LogMessage
 from contracts import subjects
 from contracts.envelope import Event
 from contracts.events import EnvironmentReady, RunStalled, parse
-from services.catalog.adapters.memory import MemoryEventStore, MemoryLog
+from services.catalog.adapters.memory import MemoryEventStore, MemoryLog, MemoryPlanner, MemoryTimers
 from services.catalog.domain.records import Decision
-from services.catalog.handlers import Handlers
+from services.catalog.domain.reminders import Rhythm
+from services.catalog.handlers import Handlers, Timekeeper
 from tests import samples
 from tests.stories import Story
 from tests.waiting import until
@@ -38,6 +39,16 @@ class World:
         self.store = MemoryEventStore(self.clock)
         self.log = MemoryLog(self._hear)
         self.log.messages = self.stream  # type: ignore[assignment]
+        self.timers, self.planner = MemoryTimers(), MemoryPlanner()
+        self.timekeeper = Timekeeper(
+            store=self.store,
+            log=self.log,
+            timers=self.timers,
+            planner=self.planner,
+            key=KEY,
+            clock=self.clock,
+            rhythm=Rhythm(warn_before=(timedelta(days=2), timedelta(hours=2)), drift_every=timedelta(hours=1)),
+        )
         bus = Bus.__new__(Bus)  # composing an event needs no connection
         self.catalog = Handlers(
             store=self.store,
@@ -46,6 +57,7 @@ class World:
             publisher=Publisher(bus, "catalog", KEY, self.clock),
             clock=self.clock,
             stall_after_seconds=300,
+            timekeeper=self.timekeeper,
         )
 
     def tell(self, *events: Event) -> list[LogMessage]:

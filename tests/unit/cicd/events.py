@@ -7,6 +7,7 @@ from contracts.events import (
     Asked,
     EnvironmentDeletionRequested,
     EnvironmentRequested,
+    EnvironmentUpdateRequested,
     PipelineFailed,
     SecretsStored,
     SecretsStoredData,
@@ -31,6 +32,40 @@ def _request(wanted: EnvironmentSpec, incarnation: UUID) -> EnvironmentRequested
             "data": Asked(spec=wanted, requested_by="ada"),
         }
     )
+
+
+def _update(wanted: EnvironmentSpec, incarnation: UUID, run: str) -> EnvironmentUpdateRequested:
+    run_id = KEY.derive(run, EnvironmentUpdateRequested.kind)
+    asked = samples.follows(
+        KEY,
+        EnvironmentUpdateRequested,
+        Asked(spec=wanted, requested_by="ada"),
+        _request(wanted, incarnation),
+        source="gateway",
+    )
+    return asked.model_copy(update={"id": run_id, "run_id": run_id})
+
+
+def update_stored(
+    wanted: EnvironmentSpec, previous: EnvironmentSpec, run: str = "update", incarnation: UUID = FIRST_LIFE
+) -> SecretsStored:
+    """The event from which an update of a pipeline follows."""
+    stored = SecretsStoredData(
+        spec=wanted,
+        previous=previous,
+        infrastructure=samples.infrastructure(wanted.name),
+        secrets=samples.secrets(wanted.name),
+    )
+    return samples.follows(KEY, SecretsStored, stored, _update(wanted, incarnation, run), source="secrets")
+
+
+def update_failed(
+    wanted: EnvironmentSpec, previous: EnvironmentSpec, run: str = "update", incarnation: UUID = FIRST_LIFE
+) -> PipelineFailed:
+    """The event from which the road back of an update follows."""
+    failure = Failure(step="pipeline", code="called_off", message="The run was called off.", next_step="Nothing.")
+    data = StepFailed(spec=wanted, previous=previous, failure=failure)
+    return samples.follows(KEY, PipelineFailed, data, _update(wanted, incarnation, run), source="cicd")
 
 
 def secrets_stored(wanted: EnvironmentSpec, incarnation: UUID = FIRST_LIFE) -> SecretsStored:

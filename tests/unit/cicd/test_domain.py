@@ -1,6 +1,7 @@
 """Whose a repository is, and what may be done with it."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.failures import PermanentError
+from contracts.golden_path import GoldenPath
 from services.cicd.domain import (
+    COMMITTER_EMAIL,
     INITIAL_COMMIT_MESSAGE,
     MADE_FOR_VARIABLE,
     URL_VARIABLE,
@@ -17,14 +20,20 @@ from services.cicd.domain import (
     Mark,
     Plan,
     Repository,
+    Seen,
+    check_offer,
     decide,
+    follows_nothing_new,
     is_initial,
+    only_ours,
     owner_of,
+    put_back_message,
     reasons_to_keep,
     users_of,
     workflow_path,
 )
-from tests.unit.cicd.events import FIRST_LIFE, NOON, SECOND_LIFE
+from tests.unit.cicd.events import FIRST_LIFE, NOON, SECOND_LIFE, spec
+from tests.unit.golden_paths.samples import manifest
 from tests.unit.hostile import inputs
 
 MARK = Mark("demo-api", FIRST_LIFE, "payments")
@@ -33,17 +42,20 @@ PLAN = Plan(
     repository="acme/demo-api",
     branch="main",
     mark=MARK,
-    golden_path="nodejs-api 1.0.0",
+    run=FIRST_LIFE,
+    golden_path="nodejs-api",
+    golden_path_version="1.0.0",
     title="Node.js API",
     platform_url="https://slipway.example",
     environment_url="https://demo-api.example",
-    skeleton=(File("README.md", b"# Demo\n"),),
-    workflow=File(workflow_path("demo-api"), b"on: push\n"),
     asked_at=NOON,
 )
-INITIAL = Commit("a" * 40, INITIAL_COMMIT_MESSAGE, ())
-OURS = Commit("b" * 40, PLAN.first_commit_message, ("a" * 40,))
-THEIRS = Commit("c" * 40, "Work", ("b" * 40,))
+WORKFLOW = File(workflow_path("demo-api"), b"on: push\n")
+ADA = "ada@example.com"
+INITIAL = Commit("a" * 40, INITIAL_COMMIT_MESSAGE, (), "noreply@github.com")
+OURS = Commit("b" * 40, PLAN.first_commit_message(WORKFLOW), ("a" * 40,), COMMITTER_EMAIL)
+UPDATE = Commit("e" * 40, PLAN.update_commit_message(WORKFLOW), ("b" * 40,), COMMITTER_EMAIL)
+THEIRS = Commit("c" * 40, "Work", ("b" * 40,), ADA)
 
 NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
 
@@ -72,8 +84,46 @@ def test_a_commit_of_another_life_or_environment_is_not_ours() -> None:
     assert not OURS.made_for(replace(MARK, incarnation=SECOND_LIFE))
     assert not OURS.made_for(replace(MARK, environment="demo"))
     assert not THEIRS.made_for(MARK)
-    quoting = Commit("d" * 40, f"Revert it\n\nThis quotes:\n{MARK.trailers}\nand says more\n", ())
-    assert not quoting.made_for(MARK)
+    assert not replace(OURS, message=f"Revert it\n\nThis quotes:\n{MARK.trailers}\nand says more\n").made_for(MARK)
+
+
+def test_a_commit_of_ours_that_somebody_amended_is_theirs() -> None:
+    assert not replace(OURS, committer_email=ADA).made_for(MARK)
+
+
+def test_a_commit_tells_of_its_run_and_of_the_workflow_it_brought() -> None:
+    assert OURS.made_by(MARK, FIRST_LIFE)
+    assert not OURS.made_by(MARK, SECOND_LIFE)
+    assert not OURS.puts_back(MARK, FIRST_LIFE)
+    assert OURS.workflow_digest == WORKFLOW.digest
+    assert THEIRS.workflow_digest is None
+
+
+def test_a_commit_that_puts_back_is_none_of_the_runs_own() -> None:
+    for commit, vouches in ((OURS, True), (THEIRS, False)):
+        before = Seen("a" * 40, WORKFLOW, commit)
+        back = replace(OURS, message=put_back_message(before, MARK, SECOND_LIFE))
+        assert back.puts_back(MARK, SECOND_LIFE)
+        assert not back.made_by(MARK, SECOND_LIFE)
+        assert (back.workflow_digest == WORKFLOW.digest) == vouches
+
+
+def test_a_file_is_untouched_only_while_it_is_ours_to_the_byte() -> None:
+    assert Seen("b" * 40, WORKFLOW, OURS).untouched(MARK)
+    assert not Seen("b" * 40, replace(WORKFLOW, content=b"on: push \n"), OURS).untouched(MARK)
+    assert not Seen("b" * 40, WORKFLOW, replace(OURS, committer_email=ADA)).untouched(MARK)
+    assert not Seen("b" * 40, None, OURS).untouched(MARK)
+    assert not Seen("b" * 40, WORKFLOW, None).untouched(MARK)
+
+
+@given(NAMES, NAMES, st.uuids())
+def test_the_branches_on_which_we_offer_something_are_known_and_nobody_elses(one: str, other: str, run: UUID) -> None:
+    mark, foreign = Mark(one, FIRST_LIFE, "t"), Mark(other, FIRST_LIFE, "t")
+    for branch in (mark.branch, mark.update_branch(run), mark.stop_branch(run)):
+        assert mark.offers_on(branch)
+        assert foreign.offers_on(branch) == (one == other) or "--" in other
+    assert not mark.offers_on(f"{mark.branch}-2")
+    assert not mark.offers_on("main")
 
 
 def test_an_environment_that_changed_hands_is_still_the_same_one() -> None:
@@ -111,7 +161,8 @@ def test_a_repository_of_another_environment_of_the_same_team_is_offered_a_workf
         (replace(REPOSITORY, description=Mark("demo", SECOND_LIFE, "search").claim), {}, "repository_taken"),
         (replace(REPOSITORY, archived=True), {}, "repository_archived"),
         (REPOSITORY, {URL_VARIABLE: "https://elsewhere.example"}, "repository_deploys_elsewhere"),
-        (REPOSITORY, {MARK.used_by_variable: f"demo-api/{SECOND_LIFE}/payments"}, "repository_in_use"),
+        (REPOSITORY, {MARK.used_by_variable: f"demo-api/{SECOND_LIFE}/search"}, "repository_in_use"),
+        (replace(REPOSITORY, archived=True), {MADE_FOR_VARIABLE: str(MARK)}, "repository_archived"),
     ],
 )
 def test_what_must_be_left_alone_is_refused_with_a_next_step(
@@ -123,20 +174,60 @@ def test_what_must_be_left_alone_is_refused_with_a_next_step(
     assert refused.value.next_step
 
 
+def test_what_an_earlier_life_of_the_same_team_left_is_taken_over() -> None:
+    earlier = str(replace(MARK, incarnation=SECOND_LIFE))
+    assert decide(REPOSITORY, {MADE_FOR_VARIABLE: earlier, MARK.used_by_variable: earlier}, PLAN) == "continue"
+    assert decide(REPOSITORY, {MARK.used_by_variable: earlier}, PLAN) == "attach"
+    moved = {MADE_FOR_VARIABLE: earlier, URL_VARIABLE: "https://the.same.platform.moved"}
+    assert decide(REPOSITORY, moved, PLAN) == "continue"
+
+
+def test_an_archived_leftover_is_refused_with_a_way_out() -> None:
+    with pytest.raises(PermanentError) as refused:
+        decide(replace(REPOSITORY, archived=True), {}, PLAN)
+    for way in ("Unarchive it", "acme/demo-api-2", "deleting it"):
+        assert way in refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    "history", [[OURS, INITIAL], [UPDATE, OURS, INITIAL], [replace(OURS, parents=())], [UPDATE] * 60 + [OURS, INITIAL]]
+)
+def test_a_branch_with_nothing_but_our_commits_on_the_forges_own_is_only_ours(history: list[Commit]) -> None:
+    assert only_ours(MARK, history, being_made=False)
+
+
+@pytest.mark.parametrize(
+    "history", [[THEIRS, OURS, INITIAL], [UPDATE, THEIRS, OURS, INITIAL], [INITIAL], [UPDATE, OURS], []]
+)
+def test_a_branch_with_anything_else_or_more_than_was_read_is_not(history: list[Commit]) -> None:
+    assert not only_ours(MARK, history, being_made=False)
+
+
+def test_the_forges_first_commit_alone_is_ours_only_while_the_repository_is_being_made() -> None:
+    assert only_ours(MARK, [INITIAL], being_made=True)
+    assert not only_ours(MARK, [THEIRS], being_made=True)
+
+
 def test_what_holds_only_our_work_may_go() -> None:
-    for histories in ([[OURS, INITIAL]], [[INITIAL]], [[INITIAL], [OURS, INITIAL]], []):
-        assert reasons_to_keep(MARK, histories=histories, conversations=False, variables={}) == []
+    for histories in ([[OURS, INITIAL]], [[UPDATE, OURS, INITIAL]], []):
+        assert _reasons(histories) == []
+    assert _reasons([[INITIAL], [OURS, INITIAL]], being_made=True) == []
+
+
+def _reasons(histories: list[list[Commit]], **changes: Any) -> list[str]:
+    told: dict[str, Any] = {"being_made": False, "tags": False, "conversations": False, "variables": {}}
+    return reasons_to_keep(MARK, histories=histories, **(told | changes))
 
 
 def test_what_holds_more_is_kept_for_every_reason_there_is() -> None:
     other = Mark("demo", SECOND_LIFE, "payments")
-    reasons = reasons_to_keep(
-        MARK,
-        histories=[[OURS, INITIAL], [THEIRS, OURS, INITIAL]],
+    reasons = _reasons(
+        [[OURS, INITIAL], [THEIRS, OURS, INITIAL]],
+        tags=True,
         conversations=True,
         variables={other.used_by_variable: str(other), MARK.used_by_variable: str(MARK)},
     )
-    assert reasons == ["commits that Slipway did not make", "issues or pull requests", "the pipeline of demo"]
+    assert reasons == ["commits that Slipway did not make", "tags", "issues or pull requests", "the pipeline of demo"]
 
 
 def test_a_variable_that_only_looks_like_ours_names_no_user() -> None:
@@ -148,4 +239,28 @@ def test_the_texts_people_read_name_the_environment_and_say_what_to_do() -> None
     for word in ("demo-api", "main", ".github/workflows/slipway-demo-api.yml", "Merge this", "Close it"):
         assert word in PLAN.pull_request_body
     assert "environment: demo-api" in PLAN.note.content.decode()
-    assert PLAN.note in PLAN.files
+    assert "1.0.0" not in PLAN.note.content.decode(), "it would be out of date after the first update"
+    assert PLAN.note in PLAN.files((), WORKFLOW)
+    for base, words in (("main", "then deployed"), ("old", "Pushes to `old`, which deployed until now")):
+        assert words in PLAN.update_body(base)
+
+
+def test_a_workflow_stays_where_nothing_changed_that_it_depends_on() -> None:
+    before = spec()
+    assert follows_nothing_new(spec(parameters={"instances": 3}), before)
+    assert follows_nothing_new(spec(repository="Acme/Demo-API"), before)
+    for changes in ({"golden_path_version": "1.1.0"}, {"branch": "develop"}, {"golden_path": "worker"}):
+        assert not follows_nothing_new(spec(**changes), before)
+
+
+def test_a_pipeline_does_not_move_to_another_repository() -> None:
+    with pytest.raises(PermanentError, match="acme/other") as refused:
+        follows_nothing_new(spec(repository="acme/other"), spec())
+    assert refused.value.code == "repository_fixed"
+
+
+def test_a_golden_path_of_another_version_is_not_what_was_asked_for() -> None:
+    published = GoldenPath.model_validate(manifest(name="nodejs-api", version="1.1.0"))
+    check_offer(published, spec(golden_path_version="1.1.0"))
+    with pytest.raises(PermanentError, match=r"1\.0\.0 is not published"):
+        check_offer(published, spec(golden_path_version="1.0.0"))

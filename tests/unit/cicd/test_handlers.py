@@ -14,7 +14,15 @@ from services.cicd.adapters.memory import InMemoryForge, InMemoryGoldenPaths, In
 from services.cicd.domain import Repository
 from services.cicd.handlers import PipelineHandlers
 from services.cicd.subscriptions import explain_failure, explain_left_behind, subscriptions
-from tests.unit.cicd.events import deletion_requested, pipeline_failed, secrets_stored, spec
+from tests.unit.cicd.events import (
+    SECOND_LIFE,
+    deletion_requested,
+    pipeline_failed,
+    secrets_stored,
+    spec,
+    update_failed,
+    update_stored,
+)
 from tests.unit.golden_paths.samples import manifest
 
 
@@ -70,27 +78,77 @@ async def test_an_archived_repository_is_refused_and_its_undo_ends() -> None:
     forge = InMemoryForge()
     deeds = handlers(forge=forge)
     await forge.create("acme/demo-api", description="Old", homepage="")
-    forge.archive("acme/demo-api")
+    await forge.archive("acme/demo-api")
     with pytest.raises(PermanentError, match="archived"):
         await deeds.create_pipeline(secrets_stored(spec()))
     assert (await deeds.remove_pipeline(pipeline_failed(spec()))).receipt == Receipt()
 
 
-async def test_a_pipeline_in_a_repository_that_was_archived_since_is_left_and_said_to_be() -> None:
+async def test_a_pipeline_in_a_repository_that_was_archived_since_is_kept_and_said_to_be() -> None:
     forge = InMemoryForge()
     deeds = handlers(forge=forge)
     await forge.create("acme/demo-api", description="An application", homepage="")
     await deeds.create_pipeline(secrets_stored(spec()))
-    forge.archive("acme/demo-api")
+    await forge.archive("acme/demo-api")
     receipt = (await deeds.remove_pipeline(deletion_requested(spec()))).receipt
-    assert receipt.removed == ()
-    assert {left.resource.kind for left in receipt.left_behind} == {
-        "branch",
-        "pull_request",
-        "deployment_environment",
-        "variable",
-    }
-    assert all("archived" in left.reason for left in receipt.left_behind)
+    assert (receipt.removed, receipt.left_behind) == ((), ())
+    assert [(kept.resource.id, kept.reason) for kept in receipt.kept] == [
+        ("acme/demo-api", "It is archived on the forge, so it deploys nothing.")
+    ]
+
+
+async def test_a_name_can_be_used_again_once_its_archived_repository_is_unarchived() -> None:
+    forge = InMemoryForge()
+    deeds = handlers(forge=forge)
+    await forge.create("acme/demo-api", description="An application", homepage="")
+    await deeds.create_pipeline(secrets_stored(spec()))
+    await forge.archive("acme/demo-api")
+    await deeds.remove_pipeline(deletion_requested(spec()))
+    with pytest.raises(PermanentError, match="archived") as refused:
+        await deeds.create_pipeline(secrets_stored(spec(), SECOND_LIFE))
+    assert "Unarchive" in refused.value.next_step
+    forge.unarchive("acme/demo-api")
+    again = await deeds.create_pipeline(secrets_stored(spec(), SECOND_LIFE))
+    assert again.pipeline.origin == "attached"
+    variables = await forge.variables("acme/demo-api")
+    assert variables["SLIPWAY_ENV_DEMO_API"] == f"demo-api/{SECOND_LIFE}/payments"
+
+
+async def test_a_repository_with_work_in_it_is_archived_where_that_is_wanted() -> None:
+    forge = InMemoryForge()
+    deeds = handlers(forge=forge, archive_kept=True)
+    await deeds.create_pipeline(secrets_stored(spec()))
+    forge.push("acme/demo-api", "main", {"a": b"a"}, "Work")
+    receipt = (await deeds.remove_pipeline(deletion_requested(spec()))).receipt
+    assert receipt.left_behind == ()
+    (kept,) = receipt.kept
+    assert kept.resource.kind == "repository"
+    assert kept.reason.startswith("It holds commits that Slipway did not make, so it is archived. Unarchive it")
+    repository = await forge.find("acme/demo-api")
+    assert repository is not None
+    assert repository.archived
+    assert await forge.variables("acme/demo-api") == {}
+
+
+async def test_a_repository_that_others_deploy_from_is_never_archived() -> None:
+    forge = InMemoryForge()
+    deeds = handlers(forge=forge, archive_kept=True)
+    await deeds.create_pipeline(secrets_stored(spec()))
+    forge.push("acme/demo-api", "staging", {"a": b"a"}, "Work")
+    await deeds.create_pipeline(secrets_stored(spec("demo", repository="acme/demo-api", branch="staging")))
+    await deeds.remove_pipeline(deletion_requested(spec()))
+    repository = await forge.find("acme/demo-api")
+    assert repository is not None
+    assert not repository.archived
+
+
+async def test_a_tag_keeps_a_repository() -> None:
+    forge = InMemoryForge()
+    deeds = handlers(forge=forge)
+    await deeds.create_pipeline(secrets_stored(spec()))
+    forge.tag("acme/demo-api", "v1")
+    receipt = (await deeds.remove_pipeline(deletion_requested(spec()))).receipt
+    assert [kept.reason for kept in receipt.kept] == ["It holds tags. Delete it on the forge if nobody needs it."]
 
 
 async def test_a_repository_that_may_not_be_deleted_is_stripped_and_said_to_be_left() -> None:
@@ -139,9 +197,17 @@ def test_an_undo_that_cannot_be_done_ends_with_what_is_left() -> None:
     assert "did not answer" in told.receipt.left_behind[0].reason
 
 
+def test_what_fails_on_an_update_tells_what_was_there_before() -> None:
+    gave_up = GaveUp(PermanentError("gave_up", "the forge did not answer", next_step="Later."), 5)
+    stored = update_stored(spec(branch="develop"), spec())
+    assert explain_failure(stored, gave_up).previous == spec()
+    assert explain_left_behind(update_failed(spec(branch="develop"), spec()), gave_up).previous == spec()
+    assert explain_failure(secrets_stored(spec()), gave_up).previous is None
+
+
 async def test_a_lost_answer_that_meant_nothing_is_transient() -> None:
     class Deaf(InMemoryForge):
-        async def create(self, repository: str, *, description: str, homepage: str) -> None:
+        async def create(self, repository: str, *, description: str, homepage: str) -> Repository:
             raise TransientError(f"502: create {repository} ({description}, {homepage})")
 
     with pytest.raises(TransientError, match="502"):

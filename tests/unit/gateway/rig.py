@@ -10,8 +10,23 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from chassis.clock import FixedClock
+from contracts.events import (
+    EnvironmentDeleted,
+    EnvironmentDeletedData,
+    EnvironmentFailed,
+    EnvironmentFailedData,
+    EnvironmentReady,
+    EnvironmentReadyData,
+)
 from contracts.golden_path import GoldenPath
-from services.gateway.adapters.memory import MemoryDeadLetters, MemoryGoldenPaths, MemoryRequests, MemoryTokens
+from contracts.values import Failure, LeftBehind, Resource
+from services.gateway.adapters.memory import (
+    MemoryDeadLetters,
+    MemoryGoldenPaths,
+    MemoryPlanner,
+    MemoryRequests,
+    MemoryTokens,
+)
 from services.gateway.adapters.memory_log import MemoryLog
 from services.gateway.api.application import application
 from services.gateway.api.auth import Gate
@@ -19,16 +34,22 @@ from services.gateway.api.context import Gateway
 from services.gateway.api.cursors import Cursors
 from services.gateway.api.limits import RateLimiter, Slots
 from services.gateway.api.views import Links
-from services.gateway.domain.admission import Defaults
+from services.gateway.domain.admission import CreateEnvironment, Defaults
 from services.gateway.domain.people import Principal, Role
+from services.gateway.domain.policy import Policy
 from services.gateway.domain.tokens import ApiToken, digest, mint
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.keeping import Keeping
+from services.gateway.handlers.living import Living
+from services.gateway.handlers.planning import Planning
+from services.gateway.handlers.quotas import Quotas
 from services.gateway.handlers.reading import Reading
-from services.gateway.handlers.settling import Settling
+from services.gateway.handlers.settling import Answered, Settling
+from services.gateway.handlers.steering import Steering
 from services.gateway.handlers.tokens import Tokens
+from services.gateway.handlers.wishing import Wishing
 from tests import samples
 from tests.unit.golden_paths.samples import manifest
 
@@ -53,21 +74,36 @@ class Rig:
     golden_paths: MemoryGoldenPaths = field(default_factory=lambda: MemoryGoldenPaths([path()]))
     letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(1e6, 1_000_000))
+    planner: MemoryPlanner = field(default_factory=MemoryPlanner)
+    policy: Policy = field(default_factory=Policy)
     streams_at_once: int = 20
+    seconds: float = 0.0
+    """What quotas take for the time that has passed."""
 
     def __post_init__(self) -> None:
         self.log = MemoryLog(self.clock)
-        self.settling = Settling(
-            requests=self.requests, catalog=self.log, runs=self.log, clock=self.clock, patience_seconds=0.2
-        )
-        self.asking = Asking(
-            settling=self.settling, golden_paths=self.golden_paths, clock=self.clock, defaults=Defaults("acme")
-        )
         self.reading = Reading(self.requests, self.log)
+        self.quotas = Quotas(self.requests.places, self.log, self.golden_paths, self.policy, now=lambda: self.seconds)
+        self.wishing = Wishing(self.reading, self.golden_paths, self.clock, Defaults("acme"))
+        self.settling = Settling(
+            requests=self.requests,
+            catalog=self.log,
+            runs=self.log,
+            clock=self.clock,
+            quotas=self.quotas,
+            patience_seconds=0.2,
+        )
+        self.planning = Planning(self.planner, self.wishing, self.quotas)
+        self.asking = Asking(self.settling, self.wishing, self.planning, self.quotas)
+        self.steering = Steering(self.settling, self.wishing, self.quotas)
+        self.living = Living(self.settling, self.wishing)
         self.keeping = Keeping(self.settling)
         self.tokens = Tokens(self.token_store, self.clock)
         self.gateway = Gateway(
             asking=self.asking,
+            steering=self.steering,
+            living=self.living,
+            planning=self.planning,
             reading=self.reading,
             following=Following(self.log),
             tokens=self.tokens,
@@ -118,3 +154,46 @@ class Rig:
 def secret(text: str) -> SecretStr:
     """A token as the gate hands it on."""
     return SecretStr(text)
+
+
+def ask(name: str = "demo-api", **more: Any) -> CreateEnvironment:
+    """A request for a new environment."""
+    return CreateEnvironment.model_validate({"name": name, "golden_path": "nodejs-api", **more})
+
+
+def end(rig: Rig, answered: Answered, verdict: str, *, left_behind: bool = False) -> None:
+    """The catalog's verdict over a run."""
+    request = answered.request
+    spec = request.run.spec
+    left = (LeftBehind(resource=Resource(kind="database", id="apps/x"), reason="in use"),) if left_behind else ()
+    failure = Failure(step="secrets", code="x", message="It broke.", next_step="Mend it.")
+    data: dict[str, Any] = {
+        "ready": (
+            EnvironmentReady,
+            EnvironmentReadyData(
+                spec=spec,
+                infrastructure=samples.infrastructure(spec.name),
+                secrets=samples.secrets(spec.name),
+                pipeline=samples.pipeline(spec.name),
+                duration_seconds=3,
+            ),
+        ),
+        "failed": (
+            EnvironmentFailed,
+            EnvironmentFailedData(
+                spec=spec,
+                previous=request.run.previous,
+                failure=failure,
+                created=(),
+                undone=(),
+                left_behind=left,
+                duration_seconds=3,
+            ),
+        ),
+        "deleted": (
+            EnvironmentDeleted,
+            EnvironmentDeletedData(spec=spec, removed=(), left_behind=left, duration_seconds=3),
+        ),
+    }
+    kind, said = data[verdict]
+    rig.log.say(kind, spec.name, said, run_id=request.event_id, incarnation=request.incarnation)

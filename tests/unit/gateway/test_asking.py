@@ -9,17 +9,9 @@ import pytest
 
 from chassis.failures import TransientError
 from contracts.events import (
-    EnvironmentDeleted,
-    EnvironmentDeletedData,
     EnvironmentDeletionRequested,
-    EnvironmentFailed,
-    EnvironmentFailedData,
-    EnvironmentReady,
-    EnvironmentReadyData,
     EnvironmentRequested,
 )
-from contracts.values import Failure, LeftBehind, Resource
-from services.gateway.domain.admission import CreateEnvironment
 from services.gateway.domain.refusals import (
     ForbiddenError,
     InvalidError,
@@ -30,46 +22,10 @@ from services.gateway.domain.refusals import (
 )
 from services.gateway.handlers.settling import Answered
 from tests import samples
-from tests.unit.gateway.rig import Rig, path, principal
+from tests.unit.gateway.rig import Rig, ask, end, path, principal
 
 ADA = principal()
 EVE = principal("developer", "search", person="eve")
-
-
-def ask(name: str = "demo-api", **more: Any) -> CreateEnvironment:
-    return CreateEnvironment.model_validate({"name": name, "golden_path": "nodejs-api", **more})
-
-
-def end(rig: Rig, answered: Answered, verdict: str, *, left_behind: bool = False) -> None:
-    """The catalog's verdict over a run."""
-    request = answered.request
-    spec = request.run.spec
-    left = (LeftBehind(resource=Resource(kind="database", id="apps/x"), reason="in use"),) if left_behind else ()
-    failure = Failure(step="secrets", code="x", message="It broke.", next_step="Mend it.")
-    data: dict[str, Any] = {
-        "ready": (
-            EnvironmentReady,
-            EnvironmentReadyData(
-                spec=spec,
-                infrastructure=samples.infrastructure(spec.name),
-                secrets=samples.secrets(spec.name),
-                pipeline=samples.pipeline(spec.name),
-                duration_seconds=3,
-            ),
-        ),
-        "failed": (
-            EnvironmentFailed,
-            EnvironmentFailedData(
-                spec=spec, failure=failure, created=(), undone=(), left_behind=left, duration_seconds=3
-            ),
-        ),
-        "deleted": (
-            EnvironmentDeleted,
-            EnvironmentDeletedData(spec=spec, removed=(), left_behind=left, duration_seconds=3),
-        ),
-    }
-    kind, said = data[verdict]
-    rig.log.say(kind, spec.name, said, run_id=request.event_id, incarnation=request.incarnation)
 
 
 # -- what is asked for

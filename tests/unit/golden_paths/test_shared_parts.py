@@ -14,7 +14,7 @@ from tests.unit.golden_paths.samples import PATHS, PUBLISHED, ROOT, workflow
 MODEL = "nodejs-api"
 OTHERS = sorted(set(PUBLISHED) - {MODEL})
 
-STEPS_OF_ITS_OWN = {
+STEPS_OF_ITS_OWN: dict[str, dict[str, list[str]]] = {
     "nodejs-api": {"test": [], "deploy": []},
     "worker": {"test": [], "deploy": []},
     "frontend": {"test": ["Build the site"], "deploy": ["Install the dependencies", "Build the site"]},
@@ -40,7 +40,7 @@ def block(text: str, opening: str) -> str:
 
 async def tree_of(name: str, *, without_own_steps: bool = False) -> dict[str, Any]:
     tree: dict[str, Any] = parse_yaml((await workflow(golden_path=name)).decode())
-    for job, own in STEPS_OF_ITS_OWN[name].items() if without_own_steps else ():
+    for job, own in (STEPS_OF_ITS_OWN[name] if without_own_steps else {}).items():
         steps = tree["jobs"][job]["steps"]
         assert [step["name"] for step in steps if step["name"] in own] == own
         tree["jobs"][job]["steps"] = [step for step in steps if step["name"] not in own]

@@ -197,6 +197,7 @@ def test_every_event_it_hears_has_a_row() -> None:
     table = {row.hears: row.says for row in subscriptions(World().handlers)}
     assert {event.__name__: says.__name__ for event, says in table.items() if says} == {
         "EnvironmentRequested": "InfraReady",
+        "EnvironmentUpdateRequested": "InfraReady",
         "InfraFailed": "InfraDestroyed",
         "SecretsRevoked": "InfraDestroyed",
     }

@@ -4,7 +4,13 @@ from uuid import uuid4
 
 from chassis.consuming import GaveUp
 from chassis.failures import RETRY_DELAYS_SECONDS, PermanentError
-from contracts.events import AccessGranted, AccessRevoked, PipelineRemoved, SecretsFailed, SecretsRevoked
+from contracts.events import (
+    AccessRequested,
+    AccessRevocationRequested,
+    PipelineRemoved,
+    SecretsFailed,
+    SecretsRevoked,
+)
 from contracts.topology import HEARS, SAYS
 from services.secrets.adapters.memory import MemoryHistory, MemoryJournal, MemoryVault
 from services.secrets.handlers import Handlers
@@ -12,13 +18,16 @@ from services.secrets.subscriptions import explain_failure, explain_left_behind,
 from tests.unit.secrets.events import infra_ready, pipeline_removed
 
 TABLE = subscriptions(Handlers(MemoryVault(), MemoryHistory(), MemoryJournal()))
-GRANTS = {AccessGranted, AccessRevoked}
-"""Reserved for grants asked for one by one; the owner's comes with SecretsStored."""
 
 
 def test_it_hears_and_says_what_the_topology_says() -> None:
     assert {row.hears for row in TABLE} == set(HEARS["secrets"])
-    assert {kind for row in TABLE for kind in row.outcomes} == set(SAYS["secrets"]) - GRANTS
+    assert {kind for row in TABLE for kind in row.outcomes} == set(SAYS["secrets"])
+
+
+def test_a_change_of_access_belongs_to_no_run() -> None:
+    for row in TABLE:
+        assert row.of_run == (row.hears not in {AccessRequested, AccessRevocationRequested})
 
 
 def test_undoing_is_tried_longer_than_doing_and_always_ends_in_the_same_event() -> None:

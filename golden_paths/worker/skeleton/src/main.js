@@ -55,19 +55,21 @@ async function tidy() {
   }
 }
 
+let stopHeartbeat = () => {};
+setInterval(() => void tidy(), TIDY_SECONDS * 1000).unref();
 try {
   await migrate(pool);
-  const stopHeartbeat = config.heartbeatFile ? startHeartbeat(config.heartbeatFile, worker.isAlive, { log }) : () => {};
-  const timer = setInterval(() => void tidy(), TIDY_SECONDS * 1000);
+  if (config.heartbeatFile) {
+    stopHeartbeat = startHeartbeat(config.heartbeatFile, worker.isAlive, { log });
+  }
   log.info("working", { kinds: Object.keys(handlers), concurrency: config.concurrency, node: process.version });
   await worker.run();
-  clearInterval(timer);
-  stopHeartbeat();
   log.info("stopped");
 } catch (error) {
   const message = isRefusedLogin(error) ? "the database refuses the login" : "cannot work";
   log.error(message, { error });
   process.exitCode = 1;
 } finally {
+  stopHeartbeat();
   pool.close();
 }

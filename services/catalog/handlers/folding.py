@@ -26,9 +26,10 @@ from chassis.publishing import Publisher
 from chassis.pulling import LogMessage
 from contracts import subjects
 from contracts.envelope import Event
-from contracts.events import parse
+from contracts.events import RUN_REQUESTS, parse
 from services.catalog.domain.records import Batch, Decision, Examined, examine, name_in, project
 from services.catalog.domain.verdicts import Verdict, stalled
+from services.catalog.handlers.timekeeping import Timekeeper
 from services.catalog.ports import AlreadyRecordedError, EventStore, Log, Rejected
 
 _log = structlog.get_logger(__name__)
@@ -52,6 +53,7 @@ class Handlers:
     publisher: Publisher
     clock: Clock
     stall_after_seconds: float
+    timekeeper: Timekeeper
     _speaking: set[asyncio.Task[None]] = field(default_factory=set)
 
     # -- folding: `chassis.folding.Projection` -------------------------------------------------------------------------
@@ -86,6 +88,7 @@ class Handlers:
         for span in spans.values():
             span.end(ended_ns)
         self._speak(batch, decisions)
+        self.timekeeper.notice(known, batch.known)
         return True
 
     async def holds(self, message: LogMessage) -> bool:
@@ -102,6 +105,8 @@ class Handlers:
     def _decision(self, verdict: Verdict, cause: Event, sequence: int, span: Span | None = None) -> Decision:
         with tracing.within(span):
             event = self.publisher.compose(verdict.kind, verdict.data, cause)
+        if isinstance(event, RUN_REQUESTS):  # it begins a run of its own
+            event = event.model_copy(update={"run_id": event.id, "correlation_id": event.id})
         return Decision(event.id, sequence, event.run_id, event.kind, subjects.of(event), event.to_json())
 
     # -- saying --------------------------------------------------------------------------------------------------------
@@ -127,6 +132,9 @@ class Handlers:
             await asyncio.wait(self._speaking, timeout=5)
 
     async def _say(self, decision: Decision) -> None:
+        if decision.is_conditional:
+            await self.timekeeper.say(decision)
+            return
         try:
             await self.log.say(decision)
         except (TransientError, PermanentError) as error:
@@ -147,6 +155,9 @@ class Handlers:
     async def sweep(self, *, grace_seconds: float = UNSAID_GRACE_SECONDS) -> None:
         """Say every decision whose event is not in the event store, and lay aside what was not yet."""
         for decision, cause in await self.store.unsaid(grace_seconds):
+            if decision.is_conditional:  # its condition is the look
+                await self._say(decision)
+                continue
             outlook = await self.log.outlook(decision, cause)
             if outlook in {"go on", "called off"}:
                 await self._say(decision)

@@ -1,0 +1,1 @@
+"""The command line, against a gateway that follows a script."""
