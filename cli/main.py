@@ -31,6 +31,13 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    # Before a command is looked for: nobody who asks for the version names one.
+    if wanted:
+        sys.stdout.write(f"slipway {version('slipway')}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     context: typer.Context,
@@ -38,16 +45,15 @@ def root(
     url: Annotated[str | None, typer.Option(help="The gateway; this directory's platform if left out.")] = None,
     token: Annotated[str | None, typer.Option(help="An API token; others see what stands in a command line.")] = None,
     token_file: Annotated[Path | None, typer.Option(help="A file that holds an API token.")] = None,
-    show_version: Annotated[
+    show_version: Annotated[  # noqa: ARG001 - its callback has done it
         bool,
         # SLIPWAY_VERSION=0.1.0 may well be set for something else.
-        typer.Option("--version", help="Print the version.", is_eager=True, allow_from_autoenv=False),
+        typer.Option(
+            "--version", callback=_print_version, help="Print the version.", is_eager=True, allow_from_autoenv=False
+        ),
     ] = False,
 ) -> None:
     """Take the global flags."""
-    if show_version:
-        sys.stdout.write(f"slipway {version('slipway')}\n")
-        raise typer.Exit
     context.obj = Session(Output(output), url, token, token_file)
 
 
@@ -75,6 +81,8 @@ def run(arguments: Sequence[str]) -> int:
         return error.code
     except typer.Abort:
         output.note("\nNothing was changed.")
+        return Exit.INTERRUPTED
+    except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except typer.TyperException as error:
         if error.format_message():  # nothing was asked for: the help is printed already

@@ -6,6 +6,7 @@ lines, never folded or shortened.
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -22,6 +23,7 @@ Words = str | tuple[str, str] | Text
 """A piece of a line: text from anywhere, text with a style, or text that was made here."""
 
 _GAP = "  "
+_WORD = re.compile(r"\S+")
 _SHORTEST = 12
 _NARROWEST_PROSE = 20
 _ESCAPED_IN_JSON = {code: f"\\u{code:04x}" for code in range(127, 160)}
@@ -215,18 +217,13 @@ def _fitting(
 
 def _fold(line: Text, width: int) -> Iterable[Text]:
     """Fold between words. Rich would cut an address that is longer than a line."""
-    if line.cell_len <= width:
-        return [line]
-    breaks: list[int] = []
-    start = end = 0
     text = line.plain
-    indent = len(text) - len(text.lstrip())
-    for position in range(indent, len(text) + 1):
-        if position == len(text) or text[position] == " ":
-            if cell_len(text[start:position]) > width and end > start + indent:
-                breaks.append(end + 1)
-                start = end + 1
-            end = position
+    breaks: list[int] = []
+    start = 0
+    for word in _WORD.finditer(text):
+        if cell_len(text[start : word.end()]) > width and text[start : word.start()].strip():
+            start = word.start()
+            breaks.append(start)
     parts = line.divide(breaks)
     for part in parts:
         part.rstrip()

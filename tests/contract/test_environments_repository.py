@@ -103,6 +103,48 @@ async def test_a_name_can_be_written_again_after_its_removal(repository: Environ
     assert dict(found.files) == FILES
 
 
+async def test_a_directory_is_read_as_a_commit_had_it(repository: EnvironmentsRepository) -> None:
+    first = await repository.write("demo", FILES, change("run-1"))
+    other = await repository.write("other", FILES, change("run-2"))
+    second = await repository.write("demo", {"manifest.yaml": b"name: other\n"}, change("run-3"))
+    assert await repository.read("demo", first.commit) == first
+    # What is named is the commit that made it so, whichever later one was asked for.
+    assert await repository.read("demo", other.commit) == first
+    assert await repository.read("demo", second.commit) == second
+    assert await repository.read("other", first.commit) is None
+    assert await repository.read("demo", "0" * 40) is None
+
+
+async def test_a_directory_was_not_there_at_the_commit_that_removed_it(repository: EnvironmentsRepository) -> None:
+    first = await repository.write("demo", FILES, change("run-1"))
+    await repository.remove("demo", Receipt(), change("run-2"))
+    last = await repository.write("other", FILES, change("run-3"))
+    assert await repository.read("demo", last.commit) is None
+    assert await repository.read("demo", first.commit) == first
+
+
+async def test_a_directorys_versions_are_walked_from_the_newest_to_the_first(
+    repository: EnvironmentsRepository,
+) -> None:
+    written = []
+    for number in range(3):
+        written.append(await repository.write("demo", {"x": b"%d" % number}, change()))
+        await repository.write("other", {"x": b"%d" % number}, change())
+    assert await repository.earlier("demo", None) == written[2]
+    assert await repository.earlier("demo", written[2].commit) == written[1]
+    assert await repository.earlier("demo", written[1].commit) == written[0]
+    assert await repository.earlier("demo", written[0].commit) is None
+    assert await repository.earlier("nobody", None) is None
+
+
+async def test_a_time_without_the_directory_is_passed_over(repository: EnvironmentsRepository) -> None:
+    first = await repository.write("demo", FILES, change())
+    await repository.remove("demo", Receipt(), change())
+    assert await repository.earlier("demo", None) == first
+    again = await repository.write("demo", {"x": b""}, change())
+    assert await repository.earlier("demo", again.commit) == first
+
+
 async def test_a_commit_names_who_asked_and_the_run(remote: Path) -> None:
     written = await clone_of(remote).write("demo", FILES, change("run-7"))
     shown = git("--git-dir", str(remote), "log", "-1", "--format=%H|%an|%ae|%cn|%s|%(trailers:key=Slipway-Run)", "main")
@@ -130,6 +172,21 @@ async def test_an_edit_by_hand_elsewhere_is_kept(remote: Path, tmp_path: Path) -
     git("-C", str(work), "push", "--quiet", "origin", "main")
     await repository.write("other", FILES, change())
     assert git("--git-dir", str(remote), "ls-tree", "--name-only", "main").split() == ["README.md", "environments"]
+
+
+async def test_a_commit_beside_the_branch_is_not_known(remote: Path, tmp_path: Path) -> None:
+    """Somebody may push a branch of their own; what counts is one."""
+    repository = clone_of(remote)
+    await repository.write("demo", FILES, change())
+    work = tmp_path / "work"
+    git("clone", "--quiet", str(remote), str(work))
+    (work / "environments" / "demo" / "manifest.yaml").write_text("name: eve\n")
+    eve = ("-c", "user.name=eve", "-c", "user.email=e@e.test")
+    git("-C", str(work), *eve, "commit", "--quiet", "--all", "-m", "Beside")
+    git("-C", str(work), "push", "--quiet", "origin", "HEAD:refs/heads/beside")
+    beside = git("-C", str(work), "rev-parse", "HEAD").strip()
+    await repository._git("fetch", "--quiet", str(remote), "refs/heads/beside")
+    assert await repository.read("demo", beside) is None
 
 
 async def test_a_forge_that_is_away_is_worth_another_try(tmp_path: Path) -> None:

@@ -182,6 +182,20 @@ async def test_what_was_appended_is_known_to_every_replica(world: World) -> None
     assert await world.store.message(99) is None
 
 
+async def test_what_is_ready_is_found_a_page_at_a_time_by_every_replica(world: World) -> None:
+    ready = [Story(KEY, name).create().ready() for name in ("b", "d", "a")]
+    await stored(world, *ready, Story(KEY, "c").create(), Story(KEY, "e").create().ready().delete())
+
+    store = world.replica()
+    first = await store.ready("", 2)
+    assert [view.name for view in first] == ["a", "b"]
+    assert [view.name for view in await store.ready("b", 2)] == ["d"]
+    known = await store.known("a")
+    assert known is not None
+    assert (known.environment, known.run.id) == (first[0], ready[2].request.id)
+    assert await store.known("nobody") is None
+
+
 async def test_appending_twice_is_refused_and_changes_nothing(world: World) -> None:
     batch = await built(world.store, messages(Story(KEY).create().events))
     first = decision(Story(KEY).request, 4)

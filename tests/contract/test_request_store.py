@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from decimal import Decimal
 from importlib import resources
 from typing import Any
 from uuid import uuid4
@@ -12,18 +13,24 @@ import pytest
 from chassis.database import Database
 from chassis.failures import TransientError
 from chassis.settings import DatabaseSettings
-from contracts.events import Asked
+from contracts.events import AccessChange, Asked, Expiry, RunCommand
 from deploy.embedded.testing import RunningPostgres, start_postgres
 from services.gateway.adapters import schema
 from services.gateway.adapters.memory import MemoryRequests, MemoryTokens
 from services.gateway.adapters.postgres import PostgresRequests, PostgresTokens
+from services.gateway.adapters.postgres_places import PostgresPlaces
+from services.gateway.domain.policy import Place, Room, Usage
 from services.gateway.domain.refusals import RecordedRefusal, Standing
-from services.gateway.domain.requests import AcceptedRequest
+from services.gateway.domain.requests import AcceptedRequest, Operation, Said
 from services.gateway.domain.tokens import ApiToken, digest, mint
-from services.gateway.ports import RequestStore, TokenStore, Unconfirmed
+from services.gateway.ports import FullError, PlaceStore, RequestStore, TakenPlace, TokenStore, Unconfirmed
 from tests import samples
 
+RequestOrUsage = AcceptedRequest | Usage
 REFUSAL = RecordedRefusal(code="name_taken", standing=Standing(name="demo-api", state="ready", run_id=uuid4()))
+
+
+Stores = tuple[RequestStore, TokenStore, PlaceStore]
 
 
 @pytest.fixture(scope="module")
@@ -44,24 +51,30 @@ async def opened(postgres: RunningPostgres) -> Database:
 
 
 @pytest.fixture(params=["twin", "postgres"])
-async def stores(request: pytest.FixtureRequest) -> AsyncIterator[tuple[RequestStore, TokenStore]]:
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     if request.param == "twin":
-        yield MemoryRequests(), MemoryTokens()
+        requests = MemoryRequests()
+        yield requests, MemoryTokens(), requests.places
         return
     database = await opened(request.getfixturevalue("postgres"))
     async with database.pool.connection() as connection:
-        await connection.execute("TRUNCATE requests, tokens")
-    yield PostgresRequests(database), PostgresTokens(database)
+        await connection.execute("TRUNCATE requests, tokens, places")
+    yield PostgresRequests(database), PostgresTokens(database), PostgresPlaces(database)
     await database.close()
 
 
 @pytest.fixture
-def store(stores: tuple[RequestStore, TokenStore]) -> RequestStore:
+def store(stores: Stores) -> RequestStore:
     return stores[0]
 
 
 @pytest.fixture
-def tokens(stores: tuple[RequestStore, TokenStore]) -> TokenStore:
+def places(stores: Stores) -> PlaceStore:
+    return stores[2]
+
+
+@pytest.fixture
+def tokens(stores: Stores) -> TokenStore:
     return stores[1]
 
 
@@ -196,6 +209,150 @@ async def test_an_accepted_request_that_was_lost_may_be_accepted_elsewhere(store
     asked = await store.claim(request())
     await store.accept(asked, 7)
     assert (await store.accept(asked, 12)).sequence == 12
+
+
+async def test_every_kind_of_request_is_kept_as_it_was(store: RequestStore) -> None:
+    spec = samples.spec()
+    kinds: list[tuple[Operation, Said]] = [
+        ("update", Asked(spec=spec, previous=spec, requested_by="ada", cause="upgrade")),
+        ("cancel", RunCommand(requested_by="ada")),
+        ("extend", Expiry(spec=spec, expires_at=samples.AT, requested_by="ada")),
+        ("grant", AccessChange(requested_by="ada", role="viewer", team="search")),
+        ("revoke", AccessChange(requested_by="ada", role="viewer", person="eve")),
+    ]
+    for operation, said in kinds:
+        asked = request(operation=operation, asked=said, run_id=uuid4() if operation == "cancel" else None)
+        assert await store.claim(asked) == asked
+        assert await store.find(asked.principal, asked.key) == asked
+
+
+# -- places
+
+
+def room(environment_limit: int | None = None, *, cost: str = "1.00", **changes: Any) -> Room:
+    place = Place("payments", "acme/shop", "preview", Decimal(cost))
+    limits: dict[str, Any] = {"previews_per_repository": None, "cost_per_month": None, **changes}
+    return Room(limits.pop("place", place), environment_limit, **limits)
+
+
+async def taken_by(store: RequestStore, name: str, wanted: Room, **changes: Any) -> RequestOrUsage:
+    """The request that took a place, or the usage that left none."""
+    try:
+        return await store.claim(request(environment=name, **changes), wanted)
+    except FullError as error:
+        return error.usage
+
+
+async def test_no_limit_is_exceeded_however_many_ask_at_once(store: RequestStore, places: PlaceStore) -> None:
+    cost: dict[str, Any] = {"cost_per_month": Decimal("3.50")}
+    for wanted, what, most in (
+        (room(4), "environments", 4),
+        (
+            room(previews_per_repository=3, place=Place("ops", "acme/x", "preview", Decimal(0))),
+            "previews_of_repository",
+            3,
+        ),
+        (room(place=Place("search", "acme/y", "staging", Decimal(1)), **cost), "cost_per_month", 3),
+    ):
+        found = await asyncio.gather(*(taken_by(store, f"{what[:4]}-{n}", wanted) for n in range(40)))
+        usages = [usage for usage in found if isinstance(usage, Usage)]
+        assert len(found) - len(usages) == most
+        assert {(usage.what, usage.used) for usage in usages} == {(what, Decimal(most))}
+    assert len(await places.taken()) == 10
+
+
+async def test_where_there_is_no_room_nothing_is_kept(store: RequestStore, places: PlaceStore) -> None:
+    with pytest.raises(FullError):
+        await store.claim(request(key="one"), room(0))
+    assert await store.find("slipway/ada", "one") is None
+    assert await places.taken() == []
+    asked = request(key="one")
+    assert await store.claim(asked, room(1)) == asked
+
+
+async def test_a_key_that_was_used_is_answered_also_where_there_is_no_room(store: RequestStore) -> None:
+    asked = await store.claim(request(key="one"), room(1))
+    assert await store.claim(request(key="one", environment="other"), room(0)) == asked
+
+
+async def test_one_of_many_with_one_key_takes_one_place(store: RequestStore, places: PlaceStore) -> None:
+    rivals = [request(key="one", environment=f"env-{n}") for n in range(30)]
+    kept = await asyncio.gather(*(store.claim(rival, room(1)) for rival in rivals))
+    assert len({found.id for found in kept}) == 1
+    assert len(await places.taken()) == 1
+
+
+async def test_a_name_takes_one_place_however_often_it_is_asked_for(store: RequestStore) -> None:
+    for _ in range(3):
+        assert isinstance(await taken_by(store, "demo-api", room(1)), AcceptedRequest)
+    assert isinstance(await taken_by(store, "other", room(1)), Usage)
+
+
+async def test_a_place_is_given_back_by_a_refusal_of_its_own_request_only(
+    store: RequestStore, places: PlaceStore
+) -> None:
+    first, second = request(), request()
+    for asked in (first, second):
+        await store.claim(asked, room(1))
+    change = request(operation="update", incarnation=first.incarnation)
+    await store.claim(change, room())
+    await store.refuse(second, REFUSAL)
+    await store.refuse(change, REFUSAL)
+    assert [taken.incarnation for taken in await places.taken()] == [first.incarnation]
+
+
+async def test_a_place_tells_where_the_log_has_its_beginning(store: RequestStore, places: PlaceStore) -> None:
+    pending, accepted, found = request(), request(environment="b"), uuid4()
+    for asked in (pending, accepted):
+        await store.claim(asked, room())
+    await store.accept(accepted, 7)
+    place = Place("search", "acme/z", "staging", Decimal("2.50"))
+    await places.note([TakenPlace(found, "c", place, 3)])
+    sequences = {taken.incarnation: taken.sequence for taken in await places.taken()}
+    assert sequences == {pending.incarnation: None, accepted.incarnation: 7, found: 0}
+    assert [taken.place for taken in await places.taken(team="search")] == [place]
+    assert await places.taken(repository="acme/z") == []
+    assert len(await places.taken(repository="acme/shop")) == 2
+
+
+async def test_a_change_pays_the_difference_and_less_is_never_too_much(store: RequestStore) -> None:
+    limit: dict[str, Any] = {"cost_per_month": Decimal(10)}
+    first, other = request(), request(environment="other")
+    await store.claim(first, room(cost="6", **limit))
+    await store.claim(other, room(cost="3", **limit))
+    dearer: dict[str, Any] = {"operation": "update", "incarnation": first.incarnation}
+    full = await taken_by(store, "demo-api", room(cost="8", **limit), **dearer)
+    assert isinstance(full, Usage)
+    assert (full.used, full.limit) == (Decimal(3), Decimal(10))
+    assert isinstance(await taken_by(store, "demo-api", room(cost="7", **limit), **dearer), AcceptedRequest)
+    strict: dict[str, Any] = {"cost_per_month": Decimal(1)}
+    assert isinstance(await taken_by(store, "demo-api", room(cost="5", **strict), **dearer), AcceptedRequest)
+
+
+async def test_usage_is_that_of_others(store: RequestStore, places: PlaceStore) -> None:
+    limits: dict[str, Any] = {"previews_per_repository": 5, "cost_per_month": Decimal(9)}
+    for name in ("a", "b", "b"):
+        await store.claim(request(environment=name), room(10, cost="1.25", **limits))
+    found = await places.usage(room(10, **limits), "a")
+    assert [(usage.what, usage.scope, usage.used, usage.left) for usage in found] == [
+        ("environments", "payments", 1, 9),
+        ("previews_of_repository", "acme/shop", 1, 4),
+        ("cost_per_month", "payments", Decimal("1.25"), Decimal("7.75")),
+    ]
+
+
+async def test_what_is_released_is_free_and_what_is_noted_is_as_it_was_noted_last(
+    store: RequestStore, places: PlaceStore
+) -> None:
+    asked = await store.claim(request(), room(1))
+    place = Place("payments", "acme/shop", "preview", Decimal("9.99"))
+    for _ in range(2):
+        await places.note([TakenPlace(asked.incarnation, "demo-api", place, 1)])
+    assert [taken.place for taken in await places.taken()] == [place]
+    for _ in range(2):
+        await places.release([asked.incarnation, uuid4()])
+    assert await places.taken() == []
+    assert isinstance(await taken_by(store, "other", room(1)), AcceptedRequest)
 
 
 async def test_a_token_is_kept_as_it_was_and_added_once(tokens: TokenStore) -> None:

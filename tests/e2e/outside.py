@@ -26,6 +26,7 @@ import psycopg
 from deploy.embedded.home import Home
 from deploy.embedded.ports import HOST, OFFSETS, ZONE, Ports, free_base
 from deploy.embedded.processes import PROJECT, binary
+from tests.stand_ins import wait_until
 
 DEMO_NAME = "demo-api"
 GOLDEN_PATH = "nodejs-api"
@@ -114,10 +115,15 @@ class Demo:
         return int(next(stream["state"]["messages"] for stream in streams if stream["name"] == "ENVIRONMENTS"))
 
     def messages(self, environment: str) -> list[Json]:
-        """What the team's channel was told of an environment."""
+        """What the team's channel was told of an environment, once it was told anything."""
         url = f"{self.ports.url('inbox')}/api/channels/deployments/messages"
-        found = httpx.get(url, trust_env=False).json()["messages"]
-        return [one for one in found if one["metadata"]["event_payload"]["environment"] == environment]
+
+        def told() -> list[Json]:
+            found = httpx.get(url, trust_env=False).json()["messages"]
+            return [one for one in found if one["metadata"]["event_payload"]["environment"] == environment]
+
+        wait_until(lambda: bool(told()))
+        return told()
 
     # The database server, as its superuser.
 

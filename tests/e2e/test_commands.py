@@ -70,7 +70,7 @@ REFUSALS = {
     "a name that is taken": (["create", DEMO_NAME, "--template", GOLDEN_PATH], 3),
     "a token that nobody gave": (["--token", "slw_0", "ls"], 3),
     "a deletion without the name": (["rm", DEMO_NAME], 2),
-    "a deletion with another name": (["rm", DEMO_NAME, "--confirm", "demo"], 2),
+    "a deletion with another name": (["rm", DEMO_NAME, "--confirm", "demo"], 3),
     "a gateway that is not there": (["--url", "http://127.0.0.1:9", "--token", "slw_0", "ls"], 1),
 }
 

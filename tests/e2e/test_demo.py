@@ -9,7 +9,8 @@ from hvac.exceptions import Forbidden
 from psycopg import errors
 
 from deploy.embedded.processes import PROJECT, binary
-from tests.e2e.outside import DEMO_NAME, GOLDEN_PATH, Demo, printed
+from tests.e2e.outside import DEMO_NAME, GOLDEN_PATH, Demo, Json, printed
+from tests.stand_ins import wait_until
 
 SERVICES = {"gateway", "catalog", "provisioner", "secrets", "cicd", "notifier"}
 STEPS = {"terraform plan", "terraform apply", "slipway_database create", "slack chat.postMessage"}
@@ -117,12 +118,17 @@ def test_the_team_is_told_once(demo: Demo) -> None:
 
 
 def test_one_trace_with_one_root_runs_from_the_request_to_the_message(demo: Demo) -> None:
-    spans = demo.slipway("-o", "json", "trace", DEMO_NAME).json
+    def spans_now() -> list[Json]:
+        found: list[Json] = demo.slipway("-o", "json", "trace", DEMO_NAME).json
+        return found
+
+    # Each service exports its spans a moment later.
+    wait_until(lambda: {span["name"] for span in spans_now()} >= STEPS)
+    spans = spans_now()
     known = {span["id"] for span in spans}
     assert [span["name"] for span in spans if span["parent"] is None] == ["POST /api/v1/environments"]
     assert [span for span in spans if span["parent"] is not None and span["parent"] not in known] == []
     assert {span["service"] for span in spans} >= SERVICES
-    assert {span["name"] for span in spans} >= STEPS
     trace = demo.runs(DEMO_NAME)[0]["trace_id"]
     assert demo.said.out.count(trace) == 1
     assert demo.get(f"{demo.ports.url('traces')}/trace/{trace}").status_code == 200

@@ -68,7 +68,11 @@ def _soon(seconds: float) -> datetime:
 
 def _extension(story: Story, expires_at: datetime | None) -> Event:
     cause = uuid4()
-    identity: dict[str, Any] = {"causationid": cause, "id": KEY.derive(cause, EnvironmentExtended.kind), "source": "gateway"}
+    identity: dict[str, Any] = {
+        "causationid": cause,
+        "id": KEY.derive(cause, EnvironmentExtended.kind),
+        "source": "gateway",
+    }
     data = Expiry(spec=story.request.data.spec, expires_at=expires_at, requested_by="ada")
     return story.add(EnvironmentExtended, data, time=datetime.now(UTC), **identity)
 

@@ -325,6 +325,23 @@ def _reached(platform: Platform, sequence: int) -> bool:
     return platform.position() >= sequence
 
 
+async def test_what_a_crash_of_the_database_takes_with_it_is_read_from_the_log(platform: Platform, log: Log) -> None:
+    replica = platform.start(sweep_seconds=0.2)
+    await until(replica.is_ready, what="readiness")
+    names = [_name(f"crash-{number}") for number in range(3)]
+    for name in names:
+        last = await log.tell(*_story(name).create().events)
+        await until(partial(_reached, platform, last), what="the fold")
+        platform.postgres.part.kill()  # what it had not written yet is gone
+        platform.postgres.part.start()
+
+    await until(lambda: all(platform.state(name) == "ready" for name in names), what="every verdict")
+    await _caught_up(platform, log)
+    await _copy_is_faithful(platform, log)
+    for name in names:
+        assert len(await log.said(EnvironmentReady, name)) == 1
+
+
 async def test_what_is_not_believed_is_laid_aside_and_its_neighbours_go_on(platform: Platform, log: Log) -> None:
     replica = platform.start()
     await until(replica.is_ready, what="readiness")

@@ -7,6 +7,7 @@ Invariants
 - Every commit names the run, so that the road back finds what the run did (`restoring`).
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,17 +88,17 @@ class Update:
                 # Nobody has worked on what we offered: it is brought up to date instead of offering a second one.
                 return Placed(await self._commit(workflow, wanted, branch, there), pull.html_url)
         elif made_by_us and seen.untouched(self.plan.mark):
-            try:
+            with suppress(PermanentError):  # a protected branch: to that one it can still be offered
                 return Placed(await self._commit(workflow, wanted, self.plan.branch, seen))
-            except PermanentError:
-                pass  # a protected branch: it can still be offered
         return await self._offer(workflow, wanted, seen, self.plan.branch, self.plan.mark.update_branch(self.plan.run))
 
     async def _retire(self, workflow: Workflow, wanted: File, *, made_by_us: bool) -> None:
         """Keep the branch that deployed until now from deploying: there too goes the wanted workflow, which runs for
         another branch. Removing the file instead would remove it from that branch as well, once the two are merged."""
         branch = self.previous.branch
-        if offered := await self._open_offer(workflow, branch):
+        stop = self.plan.mark.stop_branch(self.plan.run)
+        offered = await self._open_offer(workflow, branch)
+        if offered and offered[0] != stop:
             there = await workflow.look_at(offered[1].head_commit)
             if there.untouched(self.plan.mark):
                 # The commit is also what tells the road back that it was this run that closed the offer.
@@ -108,12 +109,10 @@ class Update:
         if seen is None or seen.file is None or seen.file == wanted:
             return
         if made_by_us and seen.untouched(self.plan.mark):
-            try:
+            with suppress(PermanentError):  # as above
                 await self._commit(workflow, wanted, branch, seen)
                 return
-            except PermanentError:
-                pass  # as above
-        await self._offer(workflow, wanted, seen, branch, self.plan.mark.stop_branch(self.plan.run))
+        await self._offer(workflow, wanted, seen, branch, stop)
 
     async def _open_offer(self, workflow: Workflow, base: str) -> tuple[str, PullRequest] | None:
         """The newest open pull request of this environment's to `base`, with its branch."""

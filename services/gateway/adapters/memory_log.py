@@ -4,7 +4,7 @@ Fulfils `ports.Runs`, `ports.Catalog` and `ports.RunLog`, for tests and rehearsa
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -26,6 +26,7 @@ from contracts.events import (
     EnvironmentReady,
     EnvironmentRequested,
     EnvironmentUpdateRequested,
+    InfraFailed,
     RunCancelRequested,
 )
 from contracts.queries import (
@@ -52,6 +53,7 @@ _STATES: Final[dict[type[Event], EnvironmentState]] = {
     EnvironmentRequested: "creating",
     EnvironmentUpdateRequested: "updating",
     EnvironmentDeletionRequested: "deleting",
+    InfraFailed: "undoing",
     EnvironmentReady: "ready",
     EnvironmentFailed: "failed",
     EnvironmentDeleted: "deleted",
@@ -79,6 +81,8 @@ class MemoryLog:
     """How far the catalog has read; None means that it never lags."""
     away: bool = False
     """Whether nobody answers."""
+    before_the_next_is_stored: Callable[[], object] | None = None
+    """What happens between the look and the publish, once."""
     fail_before_storing: int = 0
     """How many of the next publishes are lost on their way."""
     fail_after_storing: int = 0
@@ -110,6 +114,9 @@ class MemoryLog:
         self._answer()
         if (said := self._sequence_of(request.event_id)) is not None:
             return said
+        if (meanwhile := self.before_the_next_is_stored) is not None:
+            self.before_the_next_is_stored = None
+            meanwhile()
         if self.fail_before_storing:
             self.fail_before_storing -= 1
             raise TransientError("the bus did not take a message")

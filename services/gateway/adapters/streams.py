@@ -144,7 +144,8 @@ class StreamDeadLetters:
         state = json.loads(answer.data).get("state")
         if state is None:
             raise TransientError("the dead letters cannot be read")
-        first, newest = int(state["first_seq"]), int(state["last_seq"])
+        # A stream that never held anything begins at 0, which is no message.
+        first, newest = max(int(state["first_seq"]), 1), int(state["last_seq"])
         sequence = newest if before is None else min(newest, before - 1)
         letters: list[DeadLetter] = []
         while sequence >= first and len(letters) < limit:

@@ -22,6 +22,15 @@ _CREATION: Final = (
 )
 """OpenBao fills the braces when it leases, we fill the brackets when we make the role. The connection limit is there
 because all environments share one server, and none may take its last connection."""
+_LOCKOUT: Final = """DO $revoke$
+DECLARE leased name := '{{name}}';
+BEGIN
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = leased) THEN EXECUTE format('ALTER ROLE %I NOLOGIN', leased); END IF;
+END
+$revoke$;"""
+_COMMIT: Final = "COMMIT;"
+"""OpenBao runs all statements in one transaction, and a client that reconnects sees NOLOGIN only once that is
+committed: without this a pool that reconnects between the end of its session and the commit keeps a session for good."""
 _REVOCATION: Final = """DO $revoke$
 DECLARE leased name := '{{name}}';
 BEGIN
@@ -31,6 +40,7 @@ BEGIN
     EXECUTE format('REASSIGN OWNED BY %I TO %I', leased, [owner name]);
   END IF;
   EXECUTE format('DROP OWNED BY %I', leased);
+  PERFORM pg_stat_clear_snapshot();
   PERFORM pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE usename = leased;
   EXECUTE format('DROP ROLE %I', leased);
 END
@@ -88,7 +98,7 @@ def database_role_in(names: Names, database: str) -> DatabaseRole:
     return DatabaseRole(
         names.role,
         tuple(_filled(statement, owner, where) for statement in _CREATION),
-        (_filled(_REVOCATION, owner, where),),
+        (_LOCKOUT, _COMMIT, _filled(_REVOCATION, owner, where)),
     )
 
 

@@ -1,5 +1,6 @@
 """The service's deeds over a forge, a developer who uses the same forge, and a connection that breaks."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -12,10 +13,9 @@ from pydantic import SecretStr
 
 from chassis.failures import TransientError
 from contracts.values import EnvironmentSpec, Pipeline, Receipt
-from services.cicd.adapters.actionlint import Actionlint
 from services.cicd.adapters.github import GitHubForge
 from services.cicd.adapters.golden_paths import DirectoryGoldenPaths
-from services.cicd.adapters.memory import InMemoryProgress
+from services.cicd.adapters.memory import InMemoryForge, InMemoryProgress, InMemoryWorkflowCheck
 from services.cicd.domain import File
 from services.cicd.handlers import PipelineHandlers
 from services.cicd.ports import Forge
@@ -79,19 +79,19 @@ class Workbench:
 
     def __init__(self, forge: Forge, published: Path) -> None:
         self.forge = forge
-        self._published = published
+        self.published = published
         shutil.copytree(ROOT / "golden_paths" / "nodejs-api", published / "nodejs-api")
 
     def publish(self, version: str) -> None:
         """Another version of the golden path takes the place of the one there is."""
-        manifest = self._published / "nodejs-api" / "golden_path.yaml"
+        manifest = self.published / "nodejs-api" / "golden_path.yaml"
         text = re.sub(r"(?m)^version: .*$", f"version: {version}", manifest.read_text(encoding="utf-8"))
         manifest.write_text(text, encoding="utf-8")
 
     def deeds(self, forge: Forge | None = None) -> PipelineHandlers:
         return PipelineHandlers(
-            golden_paths=DirectoryGoldenPaths(self._published),
-            workflow_check=Actionlint(),
+            golden_paths=DirectoryGoldenPaths(self.published),
+            workflow_check=InMemoryWorkflowCheck(),
             forge=forge or self.forge,
             progress=InMemoryProgress(),
             platform_url=PLATFORM,
@@ -140,6 +140,17 @@ class Workbench:
         move = self.forge.forward_branch if branch in branches else self.forge.create_branch
         await move(repository, branch, commit.sha)
         return commit.sha
+
+    async def discard(self, repository: str, branch: str, path: str) -> None:
+        """A developer's commit that removes a file."""
+        content = await self.forge.read(repository, path, at=branch) or b""
+        if isinstance(self.forge, InMemoryForge):
+            self.forge.push(repository, branch, {path: None}, "Remove it")
+        elif isinstance(self.forge, GitHubForge):
+            blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+            await self.forge.on(
+                repository, "remove a file", lambda repo: repo.delete_file(path, "Remove it", blob, branch=branch)
+            )
 
     async def merge(self, repository: str, head: str, base: str) -> None:
         """Fast-forward `base` to `head`, which merges their pull request."""

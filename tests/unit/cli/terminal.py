@@ -20,7 +20,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-_SECONDS = 20.0
+_SECONDS = 30.0
+_SIGNAL_AGAIN_SECONDS = 3.0
 _STYLES = re.compile(r"\x1b\[[0-9;]*m")
 _MOVES = re.compile(r"\x1b\[[0-9;?]*[A-Za-ln-z]")
 PROJECT = Path(__file__).resolve().parents[3]
@@ -47,20 +48,28 @@ class Terminal:
         """Type."""
         os.write(self._descriptor, keys.encode())
 
-    def interrupt(self) -> None:
-        """What Ctrl-C does."""
-        self.process.send_signal(signal.SIGINT)
+    def ended(self, by: signal.Signals | None = None) -> int:
+        """Read to the end, which the signal `by` brings about (SIGINT is what Ctrl-C does); answers the exit code.
 
-    def ended(self) -> int:
-        """Read to the end; answers the exit code."""
-        self._read_until(lambda: False, "the end")
+        The signal is sent again after a while, as a person would: Python does not notice one that comes just before it
+        blocks in a system call.
+        """
+        self._read_until(lambda: False, "the end", by)
         return self.process.wait(_SECONDS)
 
-    def _read_until(self, is_true: Callable[[], bool], what: str) -> None:
+    def _read_until(self, is_true: Callable[[], bool], what: str, by: signal.Signals | None = None) -> None:
         deadline = time.monotonic() + _SECONDS
+        next_signal = time.monotonic() if by else deadline
         while not is_true():
-            ready, _, _ = select.select([self._descriptor], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"{what!r} did not come within {_SECONDS:g} s: {self.text!r}"
+            if by and time.monotonic() >= next_signal:
+                self.process.send_signal(by)
+                next_signal += _SIGNAL_AGAIN_SECONDS
+            ready, _, _ = select.select(
+                [self._descriptor], [], [], max(0.0, min(deadline, next_signal) - time.monotonic())
+            )
+            assert ready or time.monotonic() < deadline, f"{what!r} did not come within {_SECONDS:g} s: {self.text!r}"
+            if not ready:
+                continue
             try:
                 chunk = os.read(self._descriptor, 65536)
             except OSError as error:

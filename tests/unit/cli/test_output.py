@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
@@ -48,6 +48,7 @@ def test_every_state_has_a_sign_a_word_and_a_style() -> None:
     assert state("hibernating").plain == "? hibernating"
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(st.text())
 def test_nothing_printable_moves_a_cursor(text: str) -> None:
     said = printable(text)
@@ -67,6 +68,7 @@ def test_control_sequences_go_and_lone_controls_show(raw: str, said: str) -> Non
     assert printable(raw) == said
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(st.text(alphabet="ab /環", max_size=60), st.integers(4, 30))
 def test_folding_loses_nothing_and_cuts_no_word(text: str, width: int) -> None:
     parts = [part.plain for part in _fold(Text(text), width)]
@@ -74,6 +76,7 @@ def test_folding_loses_nothing_and_cuts_no_word(text: str, width: int) -> None:
     assert all(Text(part).cell_len <= width or " " not in part.strip() for part in parts)
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
 def test_documents_are_exact(value: object) -> None:
     written: list[str] = []

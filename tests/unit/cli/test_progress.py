@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.event_stream import LOST, EventStream, ServerEvent
@@ -88,6 +88,7 @@ def test_a_step_of_a_newer_platform_is_shown_as_well() -> None:
     assert states(told(step(1, 0, certificates="running")))["certificates"] == "running"
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(st.lists(st.integers(0, len(FAILED_CREATION)), max_size=4))
 def test_the_same_events_give_the_same_progress_however_often_the_connection_broke(breaks: list[int]) -> None:
     whole, broken = told(*FAILED_CREATION), Progress("demo-api", "create", at(0))
@@ -98,6 +99,7 @@ def test_the_same_events_give_the_same_progress_however_often_the_connection_bro
     assert broken == whole
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(st.integers(1, 40))
 def test_events_are_the_same_however_the_bytes_come(size: int) -> None:
     content = "".join((*CREATION, verdict())).encode()

@@ -1,6 +1,7 @@
 """On a terminal: the live view, what Ctrl-C leaves behind, prompts, widths and colours."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,7 @@ def test_the_view_shows_what_is_waited_for_and_an_interrupt_leaves_it_going_on(g
         for words in ("· pending  secrets", "usually 0.80 s", "Plan: 4 to add", "Ctrl-C stops watching"):
             assert words in screen.text
         assert "failed" not in screen.text
-        screen.interrupt()
-        assert screen.ended() == 130
+        assert screen.ended(signal.SIGINT) == 130
         assert "Interrupted; the run goes on." in screen.text
         assert screen.text.rstrip().endswith(f"slipway logs {NAME} -f")
         assert screen.written.rstrip().endswith("-f")
@@ -51,8 +51,7 @@ def test_a_termination_gives_the_cursor_back(gateway: ScriptedGateway) -> None:
     tell(gateway, Stream(CREATION[:2], then="stay"))
     with terminal.slipway(*CREATE, environment=env(gateway)) as screen:
         screen.wait_for("◐ running")
-        screen.process.terminate()
-        assert screen.ended() == 143
+        assert screen.ended(signal.SIGTERM) == 143
         assert "\x1b[?25h" in screen.written
 
 
@@ -121,8 +120,7 @@ def test_an_interrupt_at_the_prompt_changes_nothing(gateway: ScriptedGateway) ->
     gateway.on("GET", f"/api/v1/environments/{NAME}", environment())
     with terminal.slipway("rm", NAME, environment=env(gateway)) as screen:
         screen.wait_for("Type its name")
-        screen.interrupt()
-        assert screen.ended() == 130
+        assert screen.ended(signal.SIGINT) == 130
         assert "Nothing was changed." in screen.text
     assert gateway.changes() == []
 

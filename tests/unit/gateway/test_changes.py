@@ -295,8 +295,8 @@ def receipt() -> Undone:
 async def test_cleaning_up_again_is_deleting_what_failed() -> None:
     rig = Rig()
     first = await rig.asking.create(ADA, ask(), None)
-    run = {"run_id": first.request.event_id, "incarnation": first.request.incarnation}
-    rig.log.say(InfraDestroyed, "demo-api", receipt(), **run)
+    run_id, incarnation = first.request.event_id, first.request.incarnation
+    rig.log.say(InfraDestroyed, "demo-api", receipt(), run_id=run_id, incarnation=incarnation)
     end(rig, first, "failed", left_behind=True)
     async with rig.client(await rig.token()) as client:
         answer = await client.delete("/api/v1/environments/demo-api")

@@ -57,7 +57,7 @@ def test_the_statements_name_the_owner_and_leave_openbao_its_placeholders() -> N
         assert placeholder in create
     everything = "".join((*role.creation_statements, *role.revocation_statements))
     assert "[" not in everything
-    assert everything.count("{{") == everything.count("}}") == 6
+    assert everything.count("{{") == everything.count("}}") == 7
 
 
 def test_a_workload_may_read_its_secret_and_lease_and_nothing_else() -> None:
