@@ -81,7 +81,15 @@ HEARS: Final[dict[ServiceName, tuple[type[Event], ...]]] = {
     "secrets": (InfraReady, SecretsFailed, PipelineRemoved, AccessRequested, AccessRevocationRequested),
     "cicd": (SecretsStored, PipelineFailed, EnvironmentDeletionRequested),
     "catalog": (),  # everything: its durable has no filter of kinds
-    "notifier": (EnvironmentReady, EnvironmentFailed, EnvironmentDeleted, RunStalled),
+    "notifier": (
+        EnvironmentReady,
+        EnvironmentFailed,
+        EnvironmentDeleted,
+        RunStalled,
+        EnvironmentExpiring,
+        EnvironmentExpired,
+        DriftDetected,
+    ),
 }
 
 STEPS: Final[dict[ServiceName, Step]] = {"provisioner": "infrastructure", "secrets": "secrets", "cicd": "pipeline"}

@@ -14,7 +14,7 @@ from chassis.bus import Bus
 from chassis.identity import EventKey
 from contracts import subjects
 from contracts.envelope import Event
-from contracts.events import EnvironmentRequested, parse
+from contracts.events import EnvironmentRequested, EnvironmentUpdateRequested, parse
 from contracts.topology import SAYS, inbox_prefix
 from deploy.embedded.home import write_file
 from deploy.embedded.ports import free_port
@@ -181,11 +181,9 @@ async def events_of(bus: Bus, environment: str) -> list[Event]:
         found.append(parse(answer.data))
 
 
-async def told_to_its_end(buses: dict[str, Bus], request: EnvironmentRequested) -> None:
+async def told_to_its_end(buses: dict[str, Bus], request: EnvironmentRequested | EnvironmentUpdateRequested) -> None:
     """Everything after the request, as the other services say it; the verdict is the real catalog's."""
-    story = Story(KEY, request.subject)
-    story.request, story.events = request, [request]
-    for event in story.create().events[1:]:
+    for event in Story.after(KEY, request).create().events[1:]:
         await say(buses, event)
 
 

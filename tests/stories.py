@@ -17,6 +17,7 @@ from contracts.events import (
     EnvironmentFailedData,
     EnvironmentReady,
     EnvironmentReadyData,
+    EnvironmentRequested,
     EnvironmentUpdateRequested,
     InfraDestroyed,
     InfraFailed,
@@ -56,6 +57,16 @@ class Story:
         self.events: list[Event] = [self.request]
         self._spec = self.request.data.spec
         self._previous: EnvironmentSpec | None = None
+
+    @classmethod
+    def after(
+        cls, key: EventKey, asked: EnvironmentRequested | EnvironmentUpdateRequested | EnvironmentDeletionRequested
+    ) -> "Story":
+        """What follows a request that is on the log already."""
+        story = cls(key, asked.subject)
+        story.events = [asked]
+        story._spec, story._previous = asked.data.spec, asked.data.previous
+        return story
 
     @property
     def last(self) -> Event:

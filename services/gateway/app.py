@@ -12,11 +12,13 @@ from chassis.database import Database
 from chassis.health import EmbeddedServer
 from chassis.service import Service
 from chassis.settings import ChassisSettings, DatabaseSettings, read_secret
+from contracts.application import Target
 from services.gateway.adapters import schema
 from services.gateway.adapters.catalog import BusCatalog
 from services.gateway.adapters.golden_paths import DirectoryOfGoldenPaths
 from services.gateway.adapters.policy import read_policy
 from services.gateway.adapters.postgres import PostgresRequests, PostgresTokens
+from services.gateway.adapters.postgres_deliveries import PostgresDeliveries
 from services.gateway.adapters.postgres_places import PostgresPlaces
 from services.gateway.adapters.provisioner import BusProvisioner
 from services.gateway.adapters.runs import LogRuns
@@ -31,6 +33,7 @@ from services.gateway.api.limits import RateLimiter, Slots
 from services.gateway.api.views import Links
 from services.gateway.domain.admission import Defaults
 from services.gateway.domain.tokens import mint
+from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.following import Following
@@ -42,6 +45,7 @@ from services.gateway.handlers.reading import Reading
 from services.gateway.handlers.settling import Settling
 from services.gateway.handlers.steering import Steering
 from services.gateway.handlers.tokens import Tokens
+from services.gateway.handlers.webhooks import Source, Webhooks
 from services.gateway.handlers.wishing import Wishing
 from services.gateway.settings import GatewaySettings
 from services.gateway.subscriptions import requests
@@ -72,13 +76,24 @@ def main() -> None:
         clock=service.clock,
         quotas=quotas,
     )
-    planning = Planning(BusProvisioner(service.bus), wishing, quotas)
+    provisioner = BusProvisioner(service.bus)
+    planning = Planning(provisioner, wishing, quotas)
+    asking = Asking(settling, wishing, planning, quotas)
     tokens = Tokens(PostgresTokens(database), service.clock)
     gateway = Gateway(
-        asking=Asking(settling, wishing, planning, quotas),
+        asking=asking,
+        applications=Applications(asking, Target(frozenset(settings.ingresses), frozenset(settings.caches))),
         steering=Steering(settling, wishing, quotas),
         living=Living(settling, wishing),
         planning=planning,
+        webhooks=Webhooks(
+            source=_source(settings),
+            deliveries=PostgresDeliveries(database),
+            repository=provisioner,
+            settling=settling,
+            wishing=wishing,
+            quotas=quotas,
+        ),
         reading=reading,
         following=Following(run_log),
         tokens=tokens,
@@ -141,6 +156,17 @@ class _Server:
         self._server.should_exit = True
         if self._server.started:
             await self._ended.wait()
+
+
+def _source(settings: GatewaySettings) -> Source | None:
+    if settings.webhook_secret_file is None:
+        return None
+    return Source(
+        read_secret(settings.webhook_secret_file),
+        settings.environments_repository,
+        f"refs/heads/{settings.environments_branch}",
+        settings.platform_login,
+    )
 
 
 def _admin_token(path: Path) -> SecretStr:

@@ -14,7 +14,7 @@ from uuid import UUID
 from contracts.envelope import Event
 from contracts.events import Asked
 from contracts.golden_path import GoldenPath
-from contracts.plans import Plan
+from contracts.plans import CommittedState, Plan
 from contracts.queries import (
     Environments,
     EnvironmentView,
@@ -196,6 +196,26 @@ class Planner(Protocol):
     async def plan(self, spec: EnvironmentSpec, incarnation: UUID | None) -> Plan:
         """Every change that applying `spec` would make. `incarnation` is that of what exists, None where nothing does.
         Takes up to half a minute."""
+        ...
+
+
+class Repository(Protocol):
+    """The environments repository."""
+
+    async def desired_state(self, environment: str) -> CommittedState:
+        """What its newest commit says that an environment shall be."""
+        ...
+
+
+class Deliveries(Protocol):
+    """Deliveries of webhooks, each of which counts once."""
+
+    async def is_known(self, delivery: str) -> bool:
+        """Whether it was heard before."""
+        ...
+
+    async def note(self, delivery: str) -> None:
+        """It was heard. Repeating is safe."""
         ...
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.application import Ingress
+
 
 class GatewaySettings(BaseSettings):
     """Where the API is served, where links lead, and the limits of what one asker may do."""
@@ -31,10 +33,22 @@ class GatewaySettings(BaseSettings):
     """How long a preview lives whose golden path does not say."""
     preview_most_days: int = Field(default=30, ge=1, le=365)
     """How long it lives at most, from its creation, unless somebody keeps it."""
+    ingresses: tuple[Ingress, ...] = ("internal",)
+    """Who can reach what runs here: `internal`, `public`."""
+    caches: tuple[str, ...] = ()
+    """Which caches there are: `redis`."""
     policy_file: Path | None = None
     """What each team may have (YAML, `domain/policy.py`); without one only previews of a repository are limited."""
     quota_interval_seconds: float = Field(default=60.0, gt=0)
     """How often the places that environments take are held against the catalog."""
+    webhook_secret_file: Path | None = None
+    """Holds the secret with which the forge signs its webhooks; without one none is heard."""
+    environments_repository: str = "platform/environments"
+    """Pushes to which repository count."""
+    environments_branch: str = "main"
+    """And to which branch."""
+    platform_login: str = "slipway-provisioner"
+    """The platform's own user on the forge."""
     requests_per_second: float = Field(default=50, gt=0)
     """What one principal may ask, on average."""
     requests_at_once: int = Field(default=200, ge=1)

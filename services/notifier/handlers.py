@@ -36,12 +36,12 @@ class Handlers:
         async with self.ledger.hold(notification) as entry:
             if entry.state in ("sent", "stale"):
                 return
-            if entry.state == "new" and domain.is_stale(event, self.clock.now(), self.stale_after):
+            ts = await self._arrived(notification, entry)
+            adopted = ts is not None
+            if ts is None and self._is_old(event, entry):
                 await entry.settle("stale")
                 _log.info("left old news unsaid", event_id=str(event.id), environment=event.subject)
                 return
-            ts = await self._arrived(notification, entry)
-            adopted = ts is not None
             if ts is None:
                 ts = await self._send(notification, entry, event)
             await entry.settle("sent", ts)
@@ -54,6 +54,12 @@ class Handlers:
             adopted=adopted,
         )
 
+    def _is_old(self, event: Announced, entry: Entry) -> bool:
+        """Whether it is not to be told any more: a warning when what it warns of has happened, anything else when it
+        is first heard too late."""
+        now = self.clock.now()
+        return domain.is_over(event, now) or (entry.state == "new" and domain.is_stale(event, now, self.stale_after))
+
     async def _arrived(self, notification: Notification, entry: Entry) -> str | None:
         """Where an earlier attempt's message is, if it arrived."""
         if entry.state != "sending" or entry.first_begun_at is None:
@@ -63,7 +69,7 @@ class Handlers:
     async def _send(self, notification: Notification, entry: Entry, event: Announced) -> str:
         await entry.begin()
         try:
-            return await self.messenger.post(notification, domain.announce(event, self.platform_url))
+            return await self.messenger.post(notification, domain.announce(event, self.platform_url, self.clock.now()))
         except (NotSentError, PermanentError):
             await entry.settle("unsent")
             raise

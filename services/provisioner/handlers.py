@@ -164,7 +164,8 @@ class Handlers:
 
     async def _render_on(self, head: Committed | None, spec: EnvironmentSpec, incarnation: UUID) -> Files:
         """The directory with the golden path that the environment was made with, unless it is to have another."""
-        again = render_again(spec, incarnation, head.files, self.platform) if head is not None else None
+        latest = await self._latest(head, spec.name)
+        again = render_again(spec, incarnation, latest.files, self.platform) if latest is not None else None
         return again if again is not None else await self._render(spec, incarnation)
 
     async def _settle(

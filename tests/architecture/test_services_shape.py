@@ -39,13 +39,8 @@ MORE: Final[dict[ServiceName, dict[str, str]]] = {
 
 HEADINGS: Final = ["Hears", "Says", "Owns", "Promises"]
 
-_STEERING = "the catalog folds it; a run under way goes on to its end, and a failed one is asked for anew"
-_GRANTS = "the secrets service hears it; the owner's grant comes with SecretsStored, and no other can be asked for"
 NOT_YET_SAID: Final[dict[str, str]] = {
-    "RunCancelRequested": _STEERING,
-    "RunRetryRequested": _STEERING,
-    "AccessRequested": _GRANTS,
-    "EnvironmentExtended": "the catalog folds it, and its end moves; nobody can ask for it yet",
+    "RunRetryRequested": "the catalog folds it; a failed run is begun anew, by a request of its own",
 }
 """Events whose place in the language is fixed and which no service says yet, with the reason."""
 

@@ -20,13 +20,13 @@ from contracts.events import (
     SecretsStored,
 )
 from contracts.topology import inbox_prefix
-from contracts.values import EnvironmentSpec
+from contracts.values import EnvironmentSpec, Receipt
 from deploy.embedded.local_http import answers
 from deploy.embedded.ports import free_port
 from deploy.embedded.testing import RunningNats, start_nats
 from tests.integration.forge_process import ForgeProcess, forge_process
 from tests.stand_ins import running, start_module
-from tests.unit.cicd.events import KEY, deletion_requested, secrets_stored, spec
+from tests.unit.cicd.events import KEY, deletion_requested, secrets_stored, spec, update_stored
 from tests.waiting import until
 
 E = TypeVar("E", bound=Event)
@@ -140,3 +140,30 @@ async def test_what_cannot_be_done_is_said_undone_and_explained(platform: Platfo
     assert removed.data.receipt.removed == ()
     with pytest.raises(GithubException):
         platform.forge.client().get_repo("acme/unlucky-api")
+
+
+async def test_an_update_goes_on_in_the_same_repository_and_its_failure_leaves_it_as_it_was(
+    platform: Platform, log: Log
+) -> None:
+    before = spec("updated-api")
+    await log.say(stored := _stored(before))
+    created = await log.hear(PipelineCreated, stored)
+    repository = platform.forge.client().get_repo("acme/updated-api")
+    repository.create_git_ref("refs/heads/trunk", created.data.pipeline.commit)
+
+    wanted = spec("updated-api", branch="trunk")
+    await log.say(asked := update_stored(wanted, before, "updated-api", stored.incarnation))
+    updated = await log.hear(PipelineCreated, asked)
+
+    assert (updated.data.previous, updated.data.pipeline.branch) == (before, "trunk")
+    assert repository.get_branch("trunk").commit.sha == updated.data.pipeline.commit
+    heads = {branch.name: branch.commit.sha for branch in repository.get_branches()}
+
+    impossible = spec("updated-api", branch="trunk", golden_path_version="9.9.9")
+    await log.say(asked := update_stored(impossible, wanted, "updated-api again", stored.incarnation))
+    failed = await log.hear(PipelineFailed, asked)
+    undone = await log.hear(PipelineRemoved, failed)
+
+    assert (failed.data.previous, undone.data.previous) == (wanted, wanted)
+    assert undone.data.receipt == Receipt()
+    assert {branch.name: branch.commit.sha for branch in repository.get_branches()} == heads

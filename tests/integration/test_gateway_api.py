@@ -16,7 +16,7 @@ import pytest
 from chassis import dead_letters
 from chassis.bus import Bus
 from contracts import subjects
-from contracts.events import EnvironmentRequested
+from contracts.events import EnvironmentDeletionRequested, EnvironmentRequested
 from contracts.step_log import StepLine
 from tests import samples
 from tests.gateways import (
@@ -143,9 +143,8 @@ async def test_an_environment_lives_and_is_deleted_and_its_name_is_free_again(
     again = await api.delete(address)
     assert (again.status_code, again.json()["environment"]["state"]) == (409, "deleting")
     [deletion] = (await events_of(buses["gateway"], request.subject))[5:]
-    story = Story(KEY, request.subject)
-    story.request, story.events = request, [deletion]
-    for event in story.undo("pipeline").events[1:]:
+    assert isinstance(deletion, EnvironmentDeletionRequested)
+    for event in Story.after(KEY, deletion).undo("pipeline").events[1:]:
         source = {"pipeline_removed": "cicd", "secrets_revoked": "secrets", "infra_destroyed": "provisioner"}[
             event.kind
         ]

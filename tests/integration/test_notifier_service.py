@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,14 @@ async def say(company: Company, *said: Event) -> None:
 
 async def test_a_verdict_reaches_the_channel_and_its_trace(company: Company) -> None:
     traced = events.ready("traced").model_copy(update={"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"})
-    others = [events.failed("failing"), events.deleted("going"), events.stalled("waiting")]
+    others = [
+        events.failed("failing"),
+        events.deleted("going"),
+        events.stalled("waiting"),
+        events.expiring("ending", expires_at=datetime.now(UTC) + timedelta(hours=2)),
+        events.expired("ended"),
+        events.drifted("adrift"),
+    ]
     with running(company.start(), company.is_ready):
         await say(company, traced, *others)
         for event in (traced, *others):

@@ -6,19 +6,12 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
-import psycopg
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
 
 from chassis import tracing
 from chassis.failures import PermanentError, TransientError
@@ -26,59 +19,16 @@ from deploy.embedded.ports import free_port
 from services.provisioner.adapters.infrastructure import TerraformInfrastructure
 from services.provisioner.adapters.terraform_provider.__main__ import install
 from services.provisioner.adapters.terraform_provider.server import check_private
-from services.provisioner.adapters.terraform_workspace import copy_state, locked, remove_stale_scratch
 from services.provisioner.ports import Files, Line
-from tests.machines import KINDS, RealMachine, files_of, no_report, schema_of, start_machine
-
-SECONDS = 30.0
-PROCESSES_A_COMMAND = 2
-"""`terraform` may be a wrapper that has the real one as its child."""
+from tests.integration.terraform_trouble import held_database, is_waited_for, terraform_processes, until
+from tests.machines import KINDS, RealMachine, files_of, no_report, start_machine
+from tests.spans import recorded_spans
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealMachine]:
     with start_machine(tmp_path_factory.mktemp("machine")) as machine:
         yield machine
-
-
-async def until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not is_true():
-        assert time.monotonic() < deadline, "this did not come true in time"
-        await asyncio.sleep(0.01)
-
-
-def terraform_processes(command: str, name: str) -> list[psutil.Process]:
-    """The Terraform processes of this test run that carry out `command` for the environment `name`."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        try:
-            if command in child.cmdline() and child.cwd().endswith(f"/{name}/configuration"):
-                found.append(child)
-        except psutil.Error:
-            continue
-    return found
-
-
-@asynccontextmanager
-async def held_database(machine: RealMachine, name: str) -> AsyncIterator[psycopg.Connection]:
-    """Whoever wants the environment's schema waits until this block ends."""
-    with machine.postgres.connect("postgres", "apps") as connection:
-        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"slipway {schema_of(name)}"])
-        try:
-            yield connection
-        finally:
-            connection.execute("SELECT pg_advisory_unlock_all()")
-
-
-def waiting_for(connection: psycopg.Connection) -> int:
-    """How many wait for a schema that is held."""
-    row = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()
-    return row[0] if row is not None else 0
-
-
-def is_waited_for(connection: psycopg.Connection) -> bool:
-    return waiting_for(connection) > 0
 
 
 async def test_a_terraform_that_is_killed_in_mid_apply_is_made_good_by_a_repeat(machine: RealMachine) -> None:
@@ -109,190 +59,6 @@ async def test_a_terraform_that_was_killed_in_mid_apply_leaves_nothing_after_a_d
     receipt = await machine.infrastructure.destroy("killed-and-undone", files, no_report)
     assert "database" in {resource.kind for resource in receipt.removed}
     assert not any(machine.has(kind, "killed-and-undone") for kind in KINDS)
-
-
-async def killed_in_mid_apply(machine: RealMachine, name: str, files: Files) -> None:
-    """An apply that dies while the provider is about to change the database; the provider finishes."""
-    async with held_database(machine, name) as connection:
-        applying = asyncio.create_task(machine.infrastructure.apply(name, files, no_report))
-        await until(lambda: bool(terraform_processes("apply", name)) and is_waited_for(connection))
-        for process in terraform_processes("apply", name):
-            process.send_signal(signal.SIGKILL)
-    with pytest.raises(TransientError):
-        await applying
-    assert not terraform_processes("apply", name)
-
-
-async def test_an_update_that_is_killed_in_mid_apply_is_made_good_by_a_repeat(machine: RealMachine) -> None:
-    before = await files_of(machine, "killed-update", parameters={"database": False})
-    after = await files_of(machine, "killed-update", branch="next")
-    await machine.infrastructure.apply("killed-update", before, no_report)
-    await killed_in_mid_apply(machine, "killed-update", after)
-    applied = await machine.infrastructure.apply("killed-update", after, no_report)
-    assert len(applied.resources) == len(KINDS)
-    assert all(machine.is_healthy(kind, "killed-update") for kind in KINDS)
-
-
-async def test_the_road_back_of_an_update_that_was_killed_removes_what_no_state_knows(machine: RealMachine) -> None:
-    name = "killed-and-restored"
-    before = await files_of(machine, name, parameters={"database": False})
-    after = await files_of(machine, name, branch="next")
-    await machine.infrastructure.apply(name, before, no_report)
-    await killed_in_mid_apply(machine, name, after)
-    assert machine.has("database", name)
-    receipt = await machine.infrastructure.restore(name, after, before, "run", no_report)
-    assert [resource.kind for resource in receipt.removed] == ["database"]
-    assert receipt.left_behind == ()
-    assert not machine.has("database", name)
-    assert await machine.infrastructure.plan(name, before, new=False) == ()
-
-
-async def test_a_road_back_that_is_killed_itself_is_finished_by_a_repeat_that_tells_all_of_it(
-    machine: RealMachine,
-) -> None:
-    name = "killed-restore"
-    before = await files_of(machine, name, parameters={"database": False})
-    after = await files_of(machine, name, branch="next")
-    await machine.infrastructure.apply(name, before, no_report)
-    await machine.infrastructure.apply(name, after, no_report)
-
-    planned: list[Line] = []
-    restoring = asyncio.create_task(machine.infrastructure.restore(name, after, before, "run", planned.append))
-    await until(lambda: any("which the update had made" in line.text for line in planned))
-    async with held_database(machine, name) as connection:
-        await until(lambda: is_waited_for(connection) or not machine.has("database", name) or restoring.done())
-        for process in terraform_processes("apply", name):
-            process.send_signal(signal.SIGKILL)
-    await asyncio.wait([restoring])
-    assert restoring.exception() is None or isinstance(restoring.exception(), TransientError)
-
-    receipt = await machine.infrastructure.restore(name, after, before, "run", no_report)
-    assert [resource.kind for resource in receipt.removed] == ["database"]
-    assert {resource.kind for resource in receipt.restored} == {"namespace", "route"}
-    assert not machine.has("database", name)
-    assert await machine.infrastructure.plan(name, before, new=False) == ()
-
-
-async def test_a_road_back_that_is_cancelled_leaves_no_process_and_a_repeat_goes_on(machine: RealMachine) -> None:
-    name = "cancelled-restore"
-    before, after = await files_of(machine, name), await files_of(machine, name, branch="next")
-    await machine.infrastructure.apply(name, before, no_report)
-    await machine.infrastructure.apply(name, after, no_report)
-    async with held_database(machine, name) as connection:
-        restoring = asyncio.create_task(machine.infrastructure.restore(name, after, before, "run", no_report))
-        await until(lambda: is_waited_for(connection))
-        restoring.cancel()
-        await until(lambda: restoring.cancelling() > 0)
-    with pytest.raises(asyncio.CancelledError):
-        await restoring
-    assert not terraform_processes("plan", name)
-    receipt = await machine.infrastructure.restore(name, after, before, "run", no_report)
-    assert {resource.kind for resource in receipt.restored} == {"namespace", "route"}
-
-
-async def test_a_state_that_terraform_could_not_save_is_put_back_before_a_restore(machine: RealMachine) -> None:
-    name = "errored-restore"
-    before = await files_of(machine, name, parameters={"database": False})
-    after = await files_of(machine, name)
-    await machine.infrastructure.apply(name, before, no_report)
-    directory = machine.knobs.directory / name
-    older = (directory / "terraform.tfstate").read_text()
-    await machine.infrastructure.apply(name, after, no_report)
-    # As if the disk had been full when the update's state was to be saved.
-    newest = directory / "configuration" / "errored.tfstate"
-    newest.write_text((directory / "terraform.tfstate").read_text())
-    (directory / "terraform.tfstate").write_text(older)
-    receipt = await machine.infrastructure.restore(name, after, before, "run", no_report)
-    assert [resource.kind for resource in receipt.removed] == ["database"]
-    assert not machine.has("database", name)
-    assert not newest.exists()
-
-
-# -- plans -------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_plan_leaves_no_trace(machine: RealMachine) -> None:
-    await machine.infrastructure.apply("planned", await files_of(machine, "planned"), no_report)
-    directory = machine.knobs.directory / "planned"
-    kept = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-    machine.spoil("dns_record", "planned")
-    assert await machine.infrastructure.plan("planned", await files_of(machine, "planned", branch="x"), new=False)
-    assert await machine.infrastructure.plan("planned", await files_of(machine, "planned", life=2), new=True)
-    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == kept
-    assert not machine.is_healthy("dns_record", "planned")
-    assert list((machine.knobs.directory / ".plans").iterdir()) == []
-
-
-async def test_a_plan_neither_waits_for_a_run_nor_holds_one_up(machine: RealMachine) -> None:
-    name = "planned-beside"
-    files = await files_of(machine, name)
-    await machine.infrastructure.apply(name, files, no_report)
-    with locked(machine.knobs.directory / name):
-        assert await machine.infrastructure.plan(name, files, new=False) == ()
-    async with held_database(machine, name) as connection:
-        planning = asyncio.create_task(machine.infrastructure.plan(name, files, new=False))
-        await until(lambda: is_waited_for(connection))
-        # The plan is under way, and whoever wants to work on the environment can.
-        with locked(machine.knobs.directory / name):
-            assert not planning.done()
-    await planning
-
-
-async def test_two_plans_are_made_at_once_and_no_more(machine: RealMachine) -> None:
-    names = [f"plans-{number}" for number in range(4)]
-    files = {name: await files_of(machine, name) for name in names}
-    await asyncio.gather(*(machine.infrastructure.apply(name, files[name], no_report) for name in names))
-    async with AsyncExitStack() as held:
-        for name in names:
-            connection = await held.enter_async_context(held_database(machine, name))
-        plans = [asyncio.create_task(machine.infrastructure.plan(name, files[name], new=False)) for name in names]
-        await until(lambda: waiting_for(connection) == 2)
-        assert sum(len(terraform_processes("plan", name)) for name in names) <= 2 * PROCESSES_A_COMMAND
-    assert [await plan for plan in plans] == [(), (), (), ()]
-
-
-async def test_too_many_plans_are_refused_at_once(machine: RealMachine) -> None:
-    few = TerraformInfrastructure(replace(machine.knobs, plans_at_once=1, plans_waiting=1), machine.access)
-    files = await files_of(machine, "crowded")
-    await machine.infrastructure.apply("crowded", files, no_report)
-    async with held_database(machine, "crowded"):
-        plans = [asyncio.create_task(few.plan("crowded", files, new=False)) for _ in range(2)]
-        await until(lambda: bool(terraform_processes("plan", "crowded")))
-        with pytest.raises(TransientError, match="at once"):
-            await few.plan("crowded", files, new=False)
-    assert [await plan for plan in plans] == [(), ()]
-    await few.close()
-
-
-async def test_a_plan_of_what_terraform_refuses_says_why(machine: RealMachine) -> None:
-    files = await files_of(machine, "refused-plan", parameters={"instances": "many"})
-    with pytest.raises(PermanentError) as refused:
-        await machine.infrastructure.plan("refused-plan", files, new=True)
-    assert refused.value.code == "terraform_refused"
-    assert "instances" in str(refused.value)
-    assert list((machine.knobs.directory / ".plans").iterdir()) == []
-
-
-def test_a_state_that_is_being_written_is_read_again_and_never_half(tmp_path: Path) -> None:
-    source, target = tmp_path / "live", tmp_path / "copy"
-    copy_state(source, target)
-    assert not target.exists()
-    source.write_text('{"resources": [')
-    with pytest.raises(TransientError):
-        copy_state(source, target)
-    source.write_text('{"resources": []}')
-    copy_state(source, target)
-    assert target.read_text() == '{"resources": []}'
-
-
-def test_what_a_killed_process_left_of_its_plans_is_removed(machine: RealMachine) -> None:
-    left = machine.knobs.directory / ".plans" / "4194303-abcdef01" / "demo"
-    ours = machine.knobs.directory / ".plans" / f"{os.getpid()}-abcdef01"
-    for directory in (left, ours):
-        directory.mkdir(parents=True)
-    remove_stale_scratch(machine.knobs)
-    assert (left.parent.exists(), ours.exists()) == (False, True)
-    ours.rmdir()
 
 
 async def test_whoever_is_cancelled_leaves_no_process_and_a_repeat_goes_on(machine: RealMachine) -> None:
@@ -446,13 +212,10 @@ def test_a_socket_directory_of_others_is_refused(tmp_path: Path) -> None:
         check_private(tmp_path / "open")
 
 
-async def test_every_step_and_resource_has_a_span_below_the_run(machine: RealMachine) -> None:
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)
-    exporter = InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+async def test_every_step_and_resource_has_a_span_below_the_run(
+    machine: RealMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = recorded_spans(monkeypatch)
     with tracing.span("the run") as run:
         await machine.infrastructure.apply("traced", await files_of(machine, "traced"), no_report)
         trace_id = run.get_span_context().trace_id

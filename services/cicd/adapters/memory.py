@@ -3,6 +3,7 @@
 
 import hashlib
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -278,7 +279,9 @@ class InMemoryGoldenPaths:
 
     async def workflow(self, path: GoldenPath, values: Values) -> bytes:
         steps = '[{run: "true"}]'
-        text = f"# {path.name}\nname: {values.environment}\non: push\njobs: {{a: {{runs-on: linux, steps: {steps}}}}}\n"
+        pushes = f"{{push: {{branches: [{json.dumps(values.branch)}]}}}}"
+        jobs = f"{{a: {{runs-on: linux, steps: {steps}}}}}"
+        text = f"# {path.name} {path.version}\nname: {values.environment}\non: {pushes}\njobs: {jobs}\n"
         return text.encode()
 
 

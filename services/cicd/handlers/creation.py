@@ -121,7 +121,10 @@ class Creation:
         async def find() -> Commit | None:
             head = (await self.forge.branches(self.plan.repository, prefix=self.plan.branch)).get(self.plan.branch)
             history = await self.forge.history(self.plan.repository, head, limit=HISTORY_LIMIT) if head else ()
-            return self._first_of_ours(history)
+            ours = self._first_of_ours(history)
+            if ours is None and head != (None if begins else parent):
+                raise TransientError(f"somebody was first on the branch {self.plan.branch} of {self.plan.repository}")
+            return ours
 
         return await settle(place, find)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from chassis.failures import TransientError
 from contracts.golden_path import GoldenPath
-from contracts.plans import Plan, PlannedChange
+from contracts.plans import CommittedState, Plan, PlannedChange
 from contracts.values import EnvironmentSpec
 from services.gateway.domain.policy import Place, Room, Usage, usage_of
 from services.gateway.domain.refusals import RecordedRefusal
@@ -210,6 +210,35 @@ class MemoryPlanner:
         self.asked.append((spec, incarnation))
         mark = hashlib.sha256(f"{spec.model_dump_json()} {incarnation} {self.changes}".encode())
         return Plan(changes=self.changes, hash=mark.hexdigest())
+
+
+@dataclass
+class MemoryRepository:
+    """Twin of `ports.Repository`."""
+
+    committed: dict[str, CommittedState] = field(default_factory=dict)
+    away: bool = False
+
+    async def desired_state(self, environment: str) -> CommittedState:
+        """See the port."""
+        if self.away:
+            raise TransientError("nobody answers")
+        return self.committed.get(environment, CommittedState())
+
+
+@dataclass
+class MemoryDeliveries:
+    """Twin of `ports.Deliveries`."""
+
+    heard: set[str] = field(default_factory=set)
+
+    async def is_known(self, delivery: str) -> bool:
+        """See the port."""
+        return delivery in self.heard
+
+    async def note(self, delivery: str) -> None:
+        """See the port."""
+        self.heard.add(delivery)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from chassis import questions
 from chassis.bus import Bus
-from contracts.plans import Plan, PlanEnvironment
+from contracts.plans import CommittedState, DesiredState, Plan, PlanEnvironment
 from contracts.values import EnvironmentSpec
 
 PLAN_TIMEOUT_SECONDS: Final = 30.0
@@ -13,7 +13,7 @@ PLAN_TIMEOUT_SECONDS: Final = 30.0
 
 
 class BusProvisioner:
-    """Fulfils `ports.Planner`."""
+    """Fulfils `ports.Planner` and `ports.Repository`."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -22,3 +22,7 @@ class BusProvisioner:
         """See the port."""
         question = PlanEnvironment(spec=spec, incarnation=incarnation)
         return await questions.ask(self._bus, question, Plan, timeout_seconds=PLAN_TIMEOUT_SECONDS)
+
+    async def desired_state(self, environment: str) -> CommittedState:
+        """See the port."""
+        return await questions.ask(self._bus, DesiredState(environment=environment), CommittedState)

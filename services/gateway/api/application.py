@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.api import (
     admin,
+    applications,
     environments,
     golden_paths,
     life,
@@ -19,6 +20,7 @@ from services.gateway.api import (
     runs,
     stream,
     tokens,
+    webhooks,
 )
 from services.gateway.api.auth import Gate
 from services.gateway.api.context import Gateway
@@ -28,10 +30,12 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *environments.ENDPOINTS,
     *plans.ENDPOINTS,
     *life.ENDPOINTS,
+    *applications.ENDPOINTS,
     *runs.ENDPOINTS,
     *stream.ENDPOINTS,
     *golden_paths.ENDPOINTS,
     *tokens.ENDPOINTS,
+    *webhooks.ENDPOINTS,
     *admin.ENDPOINTS,
     *platform.ENDPOINTS,
 )

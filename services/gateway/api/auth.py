@@ -32,6 +32,8 @@ class Policy:
 
 
 PUBLIC: Final = Policy(None, traced=False)
+SIGNED: Final = Policy(None)
+"""Takes no token; the route itself checks who signed the body."""
 VIEWER: Final = Policy("viewer")
 DEVELOPER: Final = Policy("developer")
 ADMIN: Final = Policy("admin")

@@ -10,6 +10,7 @@ from services.gateway.api.cursors import Cursors
 from services.gateway.api.limits import Slots
 from services.gateway.api.views import Links
 from services.gateway.domain.refusals import UnknownThingError
+from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.following import Following
@@ -18,6 +19,7 @@ from services.gateway.handlers.planning import Planning
 from services.gateway.handlers.reading import Reading
 from services.gateway.handlers.steering import Steering
 from services.gateway.handlers.tokens import Tokens
+from services.gateway.handlers.webhooks import Webhooks
 from services.gateway.ports import GoldenPaths
 
 
@@ -26,9 +28,11 @@ class Gateway:
     """Everything behind the door."""
 
     asking: Asking
+    applications: Applications
     steering: Steering
     living: Living
     planning: Planning
+    webhooks: Webhooks
     reading: Reading
     following: Following
     tokens: Tokens

@@ -32,6 +32,7 @@ KEY_PATTERN: Final = r"^[\x21-\x7e]{1,255}$"
 """What an Idempotency-Key may be."""
 
 _JSON_TYPE: Final = re.compile(r'application/json\s*(?:;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
+_YAML_TYPE: Final = re.compile(r'application/yaml\s*(?:;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
 _OUTSIDE_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 
@@ -43,26 +44,32 @@ def check_type(content_type: str | None, content_encoding: str | None) -> None:
         raise UnsupportedMediaTypeError("Send JSON with `Content-Type: application/json`.")
 
 
+def is_yaml(content_type: str | None) -> bool:
+    """Whether a body says that it is YAML in UTF-8 (RFC 9512)."""
+    return content_type is not None and _YAML_TYPE.fullmatch(content_type.strip()) is not None
+
+
 async def read(stream: AsyncIterable[bytes], declared_length: str | None, limit: int = BODY_BYTES) -> bytes:
     """The whole body. Raises `TooLargeError` as soon as it is known to be larger than `limit` bytes."""
     if declared_length is not None and declared_length.isdigit() and int(declared_length[:12]) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     body = bytearray()
     async for part in stream:
         body += part
         if len(body) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
     return bytes(body)
 
 
-def _too_large(limit: int) -> TooLargeError:
+def too_large(limit: int) -> TooLargeError:
+    """What is said of a body that is larger than `limit` bytes."""
     return TooLargeError(f"A request has {limit // 1024} KiB at most.")
 
 
 def parse_json(body: bytes, limit: int = BODY_BYTES) -> Any:
     """The JSON text (RFC 8259) in `body`. Raises `TooLargeError` and `MalformedError`."""
     if len(body) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     _check_depth(body)
     try:
         text = body.decode("utf-8")
@@ -73,7 +80,7 @@ def parse_json(body: bytes, limit: int = BODY_BYTES) -> Any:
         raise MalformedError("The body is not UTF-8.") from None
     except (json.JSONDecodeError, RecursionError):
         raise MalformedError("The body is not JSON.") from None
-    _check_text(value)
+    check_text(value)
     return value
 
 
@@ -112,17 +119,18 @@ def _no_constant(_: str) -> None:
     raise MalformedError("NaN and Infinity are not JSON.")
 
 
-def _check_text(value: Any) -> None:
+def check_text(value: Any) -> None:
+    """Raise `MalformedError` where a text within `value` is not Unicode."""
     if isinstance(value, str):
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise MalformedError("A text holds half of a surrogate pair, which is not Unicode.")
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            _check_text(key)
-            _check_text(item)
+            check_text(key)
+            check_text(item)
     elif isinstance(value, list):
         for item in value:
-            _check_text(item)
+            check_text(item)
 
 
 @dataclass

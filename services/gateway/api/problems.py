@@ -61,6 +61,8 @@ _HARMLESS: Final = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9][A-Za
 _SUBJECT: Final = re.compile(r"^(?:Input|[A-Z][a-z]+) should")
 """How pydantic begins its sentences."""
 _PLACES: Final = frozenset({"body", "query", "header", "path"})
+_MANIFEST: Final = frozenset({"metadata", "spec"})
+"""The parts of `contracts.application.Application`."""
 _OF_STATUS: Final = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 _LABEL_RULE: Final = (
@@ -194,9 +196,10 @@ def _broken_rule(error: Mapping[str, Any]) -> BrokenRule:
     if error["type"] == "extra_forbidden":
         return BrokenRule("body", "has a field that this request does not take")
     if not where:
-        return BrokenRule("body", "must be an object")
-    field = _spelled(where[0])
-    return BrokenRule(field, _rule(field, error))
+        return BrokenRule("body", _without_value(error) if error["type"] == "value_error" else "must be an object")
+    # A manifest's fields have fixed names at every level; further in than that, names are what somebody sent.
+    field = ".".join(where) if where[0] in _MANIFEST else _spelled(where[0])
+    return BrokenRule(field, _rule(where[-1] if where[0] in _MANIFEST else field, error))
 
 
 def _rule(field: str, error: Mapping[str, Any]) -> str:

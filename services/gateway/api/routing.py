@@ -6,7 +6,7 @@ Invariants
 - Whatever happens behind the door, what comes out is an answer of the route or a problem.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
@@ -20,6 +20,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from chassis import tracing
 from services.gateway.api import limits, problems
 from services.gateway.api.auth import Gate, Policy
+from services.gateway.api.yaml_bodies import parse_yaml
 from services.gateway.domain.people import Principal
 from services.gateway.domain.refusals import BrokenRule, InvalidError, UnsupportedMediaTypeError
 
@@ -28,7 +29,7 @@ _log = structlog.get_logger(__name__)
 TRACE_HEADER: Final = "Slipway-Trace-Id"
 _TURNED_AWAY: Final = frozenset({401, 403, 429})
 _Handler = Callable[[Request], Awaitable[Response]]
-_Body = Literal["none", "optional", "required"]
+_Body = Literal["none", "optional", "required", "also YAML"]
 """Whether a route takes a body."""
 
 
@@ -45,6 +46,8 @@ class Endpoint:
     """The shape of the answer; only what it names leaves the platform."""
     tag: str = "platform"
     in_schema: bool = True
+    takes_yaml: bool = False
+    """Whether its body may be YAML as well as JSON."""
     options: dict[str, Any] = field(default_factory=dict)
     """More of what FastAPI's routes take, for the description."""
 
@@ -55,6 +58,13 @@ class _ReadRequest(Request):
     checked_body: bytes = b""
     checked_json: Any = None
 
+    @classmethod
+    def of(cls, request: Request) -> "_ReadRequest":
+        """The same request; whatever its body was written in, it is handed on as JSON."""
+        others = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
+        scope = {**request.scope, "headers": [*others, (b"content-type", b"application/json")]}
+        return cls(scope, request.receive)
+
     async def body(self) -> bytes:
         """The bytes."""
         return self.checked_body
@@ -64,16 +74,18 @@ class _ReadRequest(Request):
         return self.checked_json
 
 
-def door(gate: Gate, policies: dict[Callable[..., Any], Policy]) -> type[APIRoute]:
+def door(gate: Gate, table: dict[Callable[..., Any], Endpoint]) -> type[APIRoute]:
     """The class of the routes behind which `gate` stands."""
 
     class GuardedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Any]:
             inner = super().get_route_handler()
-            policy = policies[self.endpoint]
+            policy = table[self.endpoint].policy
             takes_body: _Body = "none"
             if self.body_field is not None:
                 takes_body = "required" if self.body_field.field_info.is_required() else "optional"
+                if table[self.endpoint].takes_yaml:
+                    takes_body = "also YAML"
 
             async def handle(request: Request) -> Response:
                 if not policy.traced:
@@ -94,7 +106,7 @@ async def _answer(gate: Gate, policy: Policy, request: Request, inner: _Handler,
         address = request.client.host if request.client else "unknown"
         request.state.principal = await gate.admit(policy, request.headers.getlist("authorization"), address)
         if takes_body != "none":
-            request = await _read(request, optional=takes_body == "optional")
+            request = await _read(request, takes_body)
         response = await inner(request)
     except Exception as error:  # noqa: BLE001 - whatever it is, it leaves as a problem
         refused = problems.of(error, request.url.path)
@@ -106,16 +118,19 @@ async def _answer(gate: Gate, policy: Policy, request: Request, inner: _Handler,
     return response
 
 
-async def _read(request: Request, *, optional: bool) -> Request:
+async def _read(request: Request, takes_body: _Body) -> Request:
     types, encodings = request.headers.getlist("content-type"), request.headers.getlist("content-encoding")
-    if optional and not types and not await limits.read(request.stream(), request.headers.get("content-length")):
+    length = request.headers.get("content-length")
+    if takes_body == "optional" and not types and not await limits.read(request.stream(), length):
         return _ReadRequest(request.scope, request.receive)
     if len(types) > 1:
         raise UnsupportedMediaTypeError("Send one Content-Type.")
-    limits.check_type(types[0] if types else None, ", ".join(encodings) if encodings else None)
-    body = await limits.read(request.stream(), request.headers.get("content-length"))
-    read = _ReadRequest(request.scope, request.receive)
-    read.checked_json = limits.parse_json(body)
+    is_yaml = takes_body == "also YAML" and limits.is_yaml(types[0] if types else None)
+    kind = "application/json" if is_yaml else types[0] if types else None
+    limits.check_type(kind, ", ".join(encodings) if encodings else None)
+    body = await limits.read(request.stream(), length)
+    read = _ReadRequest.of(request)
+    read.checked_json = parse_yaml(body) if is_yaml else limits.parse_json(body)
     if not isinstance(read.checked_json, dict):
         raise InvalidError([BrokenRule("body", "must be an object")])
     read.checked_body = body
@@ -163,10 +178,10 @@ def _note(request: Request, template: str, response: Response) -> None:
 
 def serve(application: FastAPI, gate: Gate, endpoints: Sequence[Endpoint]) -> None:
     """Add these routes, and no others, to the application."""
-    policies: dict[Callable[..., Any], Policy] = {}
-    route = door(gate, policies)
+    table: dict[Callable[..., Any], Endpoint] = {}
+    route = door(gate, table)
     for endpoint in endpoints:
-        policies[endpoint.answer] = endpoint.policy
+        table[endpoint.answer] = endpoint
         application.router.routes.append(
             route(
                 endpoint.path,
@@ -181,13 +196,13 @@ def serve(application: FastAPI, gate: Gate, endpoints: Sequence[Endpoint]) -> No
                 **endpoint.options,
             )
         )
-    refuse_undeclared(application, policies)
+    refuse_undeclared(application, table)
 
 
-def refuse_undeclared(application: FastAPI, policies: dict[Callable[..., Any], Policy]) -> None:
+def refuse_undeclared(application: FastAPI, table: Container[Callable[..., Any]]) -> None:
     """Raise where a route has no policy: what nobody thought about is not served."""
     for route in application.routes:
-        if getattr(route, "endpoint", None) not in policies:
+        if getattr(route, "endpoint", None) not in table:
             raise LookupError(f"the route {getattr(route, 'path', route)!r} has no policy; declare it as an Endpoint")
 
 

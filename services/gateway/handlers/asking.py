@@ -26,10 +26,12 @@ class Asking:
     planning: Planning
     quotas: Quotas
 
-    async def create(self, principal: Principal, ask: CreateEnvironment, key: str | None) -> Answered:
-        """Ask for a new environment."""
+    async def create(
+        self, principal: Principal, ask: CreateEnvironment, key: str | None, *, mark: bytes | None = None
+    ) -> Answered:
+        """Ask for a new environment. `mark` is the fingerprint where it follows from more than `ask`."""
         principal.require(_DEVELOPER)
-        mark = mark_of("create", ask)
+        mark = mark or mark_of("create", ask)
         # A plan that was agreed to is outdated as soon as its run has begun, so the key is looked at first.
         if ask.plan is not None and (answered := await self.settling.earlier(principal, key, mark)) is not None:
             return answered
@@ -43,11 +45,17 @@ class Asking:
         return await self.settling.carry_out(principal, key, mark, draft)
 
     async def update(
-        self, principal: Principal, name: str, ask: ChangeEnvironment, key: str | None
+        self,
+        principal: Principal,
+        name: str,
+        ask: ChangeEnvironment,
+        key: str | None,
+        *,
+        mark: bytes | None = None,
     ) -> Answered | EnvironmentView:
         """Ask for another desired state; the environment itself where that is the one it has."""
         principal.require(_DEVELOPER)
-        mark = mark_of("update", ask, name=name)
+        mark = mark or mark_of("update", ask, name=name)
         if (answered := await self.settling.earlier(principal, key, mark)) is not None:
             return answered
         return await self._update(principal, key, mark, await self.wishing.change(principal, name, ask), ask.plan)

@@ -7,7 +7,7 @@ Invariants
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, NoReturn
@@ -48,6 +48,16 @@ _WORDS: Final = {
 
 
 @dataclass(frozen=True)
+class _Look:
+    """What was found when a quota was used up."""
+
+    at: float
+    made_room: bool
+    idle: tuple[tuple[str, str], ...]
+    """Environments without a run under way, by name with their teams; the one that nobody touched for longest first."""
+
+
+@dataclass(frozen=True)
 class Quotas:
     """Knows what every team may have, and what it has."""
 
@@ -57,7 +67,7 @@ class Quotas:
     policy: Policy
     interval_seconds: float = 60.0
     now: Callable[[], float] = monotonic
-    _looked: dict[tuple[str, str], float] = field(default_factory=dict)
+    _looks: dict[tuple[str, str], _Look] = field(default_factory=dict)
     _looking: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
 
     def room_for_new(self, spec: EnvironmentSpec, path: GoldenPath | None) -> Room:
@@ -72,35 +82,34 @@ class Quotas:
         """How much others than this environment use of each limit."""
         return await self.places.usage(room, environment)
 
-    async def make_room(self, usage: Usage) -> None:
-        """Give back what is over of a quota that is used up. Many who ask at once look once."""
+    async def make_room(self, usage: Usage) -> bool:
+        """Give back what is over of a quota that is used up; whether there was any. Many who ask at once look once."""
         key = (usage.what, usage.scope)
         async with self._looking.setdefault(key, asyncio.Lock()):
-            if self.now() - self._looked.get(key, float("-inf")) < LOOKED_SECONDS:
-                return
-            of_repository = usage.what == "previews_of_repository"
-            taken = await self.places.taken(
-                team=None if of_repository else usage.scope, repository=usage.scope if of_repository else None
-            )
-            await self.places.release(await self._over(taken))
-            self._looked[key] = self.now()
+            known = self._looks.get(key)
+            if known is None or self.now() - known.at >= LOOKED_SECONDS:
+                known = self._looks[key] = await self._look_at(usage)
+            return known.made_room
 
-    async def refusal(self, principal: Principal, usage: Usage) -> QuotaExceededError:
+    async def _look_at(self, usage: Usage) -> _Look:
+        of_repository = usage.what == "previews_of_repository"
+        taken = await self.places.taken(
+            team=None if of_repository else usage.scope, repository=usage.scope if of_repository else None
+        )
+        views = await self._seen(taken)
+        over = _over(taken, views)
+        if over:
+            await self.places.release(over)
+        idle = [view for view in views if view is not None and takes_room(view) and view.state not in BUSY_STATES]
+        idle.sort(key=lambda view: view.last_activity_at or view.updated_at)
+        return _Look(self.now(), bool(over), tuple((view.name, view.spec.owner.team) for view in idle))
+
+    def refusal(self, principal: Principal, usage: Usage) -> QuotaExceededError:
         """Why there is no room, and which environments that the asker sees could be deleted: those that nobody has
         touched for longest."""
-        of_repository = usage.what == "previews_of_repository"
-        question = FindEnvironments(
-            teams=principal.visible_teams if of_repository else (usage.scope,), include_deleted=False, limit=PAGE
-        )
-        views = [
-            view
-            for view in (await self.catalog.environments(question)).items
-            if takes_room(view)
-            and view.state not in BUSY_STATES
-            and (not of_repository or (view.spec.repository, view.spec.kind) == (usage.scope, "preview"))
-        ]
-        views.sort(key=lambda view: view.last_activity_at or view.updated_at)
-        candidates = tuple(view.name for view in views[:CANDIDATES])
+        known = self._looks.get((usage.what, usage.scope))
+        idle = known.idle if known is not None else ()
+        candidates = tuple(name for name, team in idle if principal.sees(team))[:CANDIDATES]
         what = _WORDS[usage.what].format(scope=usage.scope)
         advice = f" for instance {', '.join(candidates)}" if candidates else " of its environments"
         return QuotaExceededError(
@@ -127,7 +136,8 @@ class Quotas:
     async def look(self) -> None:
         """Make the places what the catalog says: also for environments that were there before there were quotas, and
         for what a change that failed would have cost."""
-        await self.places.release(await self._over(await self.places.taken()))
+        taken = await self.places.taken()
+        await self.places.release(_over(taken, await self._seen(taken)))
         after: str | None = None
         while True:
             page = await self.catalog.environments(FindEnvironments(after=after, limit=PAGE))
@@ -139,21 +149,26 @@ class Quotas:
             if after is None:
                 return
 
-    async def _over(self, taken: Iterable[TakenPlace]) -> list[UUID]:
-        """The lives that are over."""
+    async def _seen(self, taken: Sequence[TakenPlace]) -> list[EnvironmentView | None]:
+        """What the catalog says of each; None also where it need not have heard of it yet."""
         slots = asyncio.Semaphore(_AT_ONCE)
 
-        async def is_over(place: TakenPlace) -> bool:
+        async def see(place: TakenPlace) -> EnvironmentView | None:
             if place.sequence is None:
-                return False
+                return None
             async with slots:
-                view = await self.catalog.environment(place.environment, place.sequence)
-            # The catalog has seen its beginning, so another life of this name is a later one.
-            return view is not None and (view.incarnation != place.incarnation or not takes_room(view))
+                return await self.catalog.environment(place.environment, place.sequence)
 
-        places = list(taken)
-        found = await asyncio.gather(*(is_over(place) for place in places))
-        return [place.incarnation for place, over in zip(places, found, strict=True) if over]
+        return await asyncio.gather(*(see(place) for place in taken))
+
+
+def _over(taken: Sequence[TakenPlace], views: Sequence[EnvironmentView | None]) -> list[UUID]:
+    """The lives that are over. The catalog has seen their beginning, so another life of a name is a later one."""
+    return [
+        place.incarnation
+        for place, view in zip(taken, views, strict=True)
+        if view is not None and (view.incarnation != place.incarnation or not takes_room(view))
+    ]
 
 
 def _place(view: EnvironmentView, path: GoldenPath | None) -> TakenPlace:

@@ -115,11 +115,12 @@ class Settling:
         try:
             return await self.requests.claim(request, room)
         except FullError as error:
-            await self.quotas.make_room(error.usage)
+            if not await self.quotas.make_room(error.usage):
+                raise self.quotas.refusal(principal, error.usage) from error
         try:
             return await self.requests.claim(request, room)
         except FullError as error:
-            raise await self.quotas.refusal(principal, error.usage) from error
+            raise self.quotas.refusal(principal, error.usage) from error
 
     async def _again(self, earlier: AcceptedRequest, mark: bytes) -> Answered:
         if earlier.fingerprint != mark:

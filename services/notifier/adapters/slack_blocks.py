@@ -1,16 +1,16 @@
 """An announcement as Slack's blocks (Block Kit), within Slack's limits.
 
-Invariant: somebody else's words mention nobody, link nowhere and format nothing. Paragraphs without a link of ours are
-plain text, which Slack does not interpret; elsewhere Slack's three characters are escaped, words with formatting marks
-become inline code (Slack has no escape for those), and `verbatim` keeps Slack from making links of its own. Invisible
-and direction-changing characters are dropped everywhere.
+Invariant: somebody else's words mention nobody, link nowhere and format nothing. Paragraphs without a link or a command
+of ours are plain text, which Slack does not interpret; elsewhere Slack's three characters are escaped, words with
+formatting marks become inline code (Slack has no escape for those), and `verbatim` keeps Slack from making links of its
+own. Invisible and direction-changing characters are dropped everywhere.
 """
 
 import re
 import unicodedata
 from typing import Any, Final
 
-from services.notifier.domain import Announcement, Fact, Items, Link, Piece, Told
+from services.notifier.domain import Announcement, Command, Fact, Items, Link, Piece, Told
 
 EVENT_TYPE: Final = "slipway_event"
 """Type of the metadata by which a message is recognised."""
@@ -20,6 +20,7 @@ _EMOJI: Final = {
     "bad": ":x:",
     "waiting": ":hourglass_flowing_sand:",
     "gone": ":wastebasket:",
+    "warning": ":warning:",
 }
 _SECTION_LIMIT: Final = 3000
 _FIELD_LIMIT: Final = 2000
@@ -70,6 +71,8 @@ def _piece(piece: Piece) -> str:
             return literal(piece.text)
         case Link():
             return f"<{_escape(piece.url)}|{literal(piece.label)}>" if _is_web(piece.url) else literal(piece.label)
+        case Command():
+            return f"`{_escape(piece.text)}`"
         case _:
             return _escape(piece)
 
@@ -116,7 +119,7 @@ def _list(items: Items) -> str:
 
 
 def _paragraph(pieces: tuple[Piece, ...]) -> Json:
-    if any(isinstance(piece, Link) for piece in pieces):
+    if any(isinstance(piece, Link | Command) for piece in pieces):
         return _mrkdwn(mrkdwn(pieces), _SECTION_LIMIT)
     words = "".join(_plain(piece) for piece in pieces)
     return {"type": "plain_text", "text": words[:_SECTION_LIMIT], "emoji": False}
@@ -129,6 +132,8 @@ def _plain(piece: Piece) -> str:
             return visible(piece.text)
         case Link():
             return visible(piece.label)
+        case Command():
+            return piece.text
         case _:
             return piece
 

@@ -10,6 +10,7 @@ committed again.
 
 import asyncio
 import io
+import random
 import re
 import tarfile
 import time
@@ -26,7 +27,9 @@ from services.provisioner.ports import Change, Committed, Files
 
 _log = structlog.get_logger(__name__)
 
-_PUSH_TRIES: Final = 6
+_PUSH_TRIES: Final = 12
+_RACE_PAUSE_SECONDS: Final = 0.1
+"""How long the loser of a race steps aside at most; a random part of it, so that two losers do not meet again."""
 _VERSIONS: Final = 20
 """How many commits in a row may have left an environment without a directory."""
 _PATH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
@@ -138,6 +141,7 @@ class GitEnvironments:
             if not _RACE.search(said):
                 raise _failure("push", said)
             _log.info("somebody else pushed first", directory=directory)
+            await asyncio.sleep(random.uniform(0, _RACE_PAUSE_SECONDS))  # noqa: S311 - no secret
         raise TransientError("the environments repository changes faster than we can push to it", delay_seconds=2)
 
     async def _commit(

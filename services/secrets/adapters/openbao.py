@@ -1,11 +1,13 @@
 """OpenBao's API by hvac: one logged-in client, and what its errors mean.
 
 Invariants: no value that is sent, and no token, is ever in an exception, a log line or a span; a span carries the
-method and the path and nothing else. Whatever went wrong leaves here as `TransientError` (sealed, away, slow,
-overloaded) or `PermanentError` (refused), or as `VersionConflictError`.
+method and the path and nothing else, and one that looked for what is not there has not failed. Whatever went wrong
+leaves here as `TransientError` (sealed, away, slow, overloaded) or `PermanentError` (refused), or as
+`VersionConflictError`.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -35,6 +37,12 @@ RENEW_AT: Final = 2 / 3
 RELOGIN_SECONDS: Final = 5.0
 """After a failed renewal or login, when to try again."""
 _SHORT_TEXT: Final = 300
+_VERBS: Final = {"GET": "read", "POST": "write", "PUT": "write", "DELETE": "delete"}
+_NAMED: Final = re.compile(
+    r"^(kv/\w+/env|sys/policies/acl|auth/approle/role|database/roles|identity/\w+/name"
+    r"|sys/leases/revoke-prefix/database/creds)/[^/]+"
+)
+"""Paths in which the part after these words is a name."""
 
 
 class VersionConflictError(Exception):
@@ -165,7 +173,7 @@ class OpenBao:
         if self._client.token is None:
             await self._log_in(None)
         try:
-            answer = await self._request(method, path, request)
+            answer = await self._request(method, path, request, may_be_missing=missing_is_none)
         except exceptions.InvalidPath as error:
             if missing_is_none:
                 return None
@@ -176,15 +184,17 @@ class OpenBao:
             ) from error
         return answer.get("data") if isinstance(answer, dict) else None
 
-    async def _request(self, method: str, path: str, request: Callable[[], Any]) -> Any:
+    async def _request(
+        self, method: str, path: str, request: Callable[[], Any], *, may_be_missing: bool = False
+    ) -> Any:
         """Send; at a 403 log in anew and send once more: a token may have been revoked or have expired."""
         token = self._client.token
         try:
-            return await self._in_thread(method, path, request)
+            return await self._in_thread(method, path, request, may_be_missing=may_be_missing)
         except exceptions.Forbidden:
             await self._log_in(token)
         try:
-            return await self._in_thread(method, path, request)
+            return await self._in_thread(method, path, request, may_be_missing=may_be_missing)
         except exceptions.Forbidden as error:
             raise PermanentError(
                 "openbao_denied",
@@ -192,18 +202,32 @@ class OpenBao:
                 next_step="The platform team compares the policy slipway-secrets with what the service needs.",
             ) from error
 
-    async def _in_thread(self, method: str, path: str, function: Callable[[], T]) -> T:
-        """Run a blocking call within a span; translate its failure. `Forbidden` and `InvalidPath` pass."""
+    async def _in_thread(self, method: str, path: str, function: Callable[[], T], *, may_be_missing: bool = False) -> T:
+        """Run a blocking call within a span; translate its failure. `Forbidden` and `InvalidPath` pass; the latter does
+        not mark the span as failed where the path `may_be_missing`."""
         with tracing.span(
-            f"openbao {method}", kind=SpanKind.CLIENT, attributes={"http.request.method": method, "openbao.path": path}
+            span_name(method, path),
+            kind=SpanKind.CLIENT,
+            attributes={"http.request.method": method, "openbao.path": path},
         ):
             try:
                 return await anyio.to_thread.run_sync(function, limiter=self._limiter)
-            except (exceptions.Forbidden, exceptions.InvalidPath):
+            except exceptions.InvalidPath as error:
+                if not may_be_missing:
+                    raise
+                missing = error
+            except exceptions.Forbidden:
                 raise
             except (exceptions.VaultError, requests.RequestException) as error:
                 # The cause may quote what was sent, so it ends here.
                 raise _translated(error, method, path) from None
+        raise missing
+
+
+def span_name(method: str, path: str) -> str:
+    """What is done, and where, without whose it is: `openbao read kv/metadata/env/{name}/app`."""
+    template = _NAMED.sub(r"\1/{name}", path)
+    return f"openbao {_VERBS.get(method, method.lower())} {template}"
 
 
 def _http_session(connections: int, ca_file: Path | None) -> requests.Session:

@@ -30,7 +30,7 @@ END
 $revoke$;"""
 _COMMIT: Final = "COMMIT;"
 """OpenBao runs all statements in one transaction, and a client that reconnects sees NOLOGIN only once that is
-committed: without this a pool that reconnects between the end of its session and the commit keeps a session for good."""
+committed. Without this a pool that reconnects between the end of its session and the commit keeps one for good."""
 _REVOCATION: Final = """DO $revoke$
 DECLARE leased name := '{{name}}';
 BEGIN

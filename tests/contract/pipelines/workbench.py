@@ -20,10 +20,12 @@ from services.cicd.domain import File
 from services.cicd.handlers import PipelineHandlers
 from services.cicd.ports import Forge
 from tests.integration.forge_process import ForgeProcess
-from tests.unit.cicd.events import NOON, deletion_requested, secrets_stored, update_failed, update_stored
+from tests.unit.cicd.events import NOON, deletion_requested, secrets_stored, spec, update_failed, update_stored
 
 ROOT = Path(__file__).parents[3]
 PLATFORM = "http://127.0.0.1:8000"
+NEW = "2.0.0"
+"""A version of the golden path that is published later than the one that environments begin with."""
 WRITES = frozenset(
     {
         "archive",
@@ -199,3 +201,25 @@ async def writes_of(deed: Callable[[Forge], Any], forge: Forge) -> int:
 def _words(message: str) -> str:
     """A message without the digest, which follows from the name that the workflow holds."""
     return re.sub("Slipway-Workflow: [0-9a-f]{64}", "Slipway-Workflow: DIGEST", message)
+
+
+def at_version(version: str, before: EnvironmentSpec, **changes: Any) -> EnvironmentSpec:
+    """The desired state with another version of the golden path."""
+    return before.model_copy(update={"golden_path_version": version, **changes})
+
+
+async def made_for(bench: Workbench, name: str) -> EnvironmentSpec:
+    """An environment with a repository of its own."""
+    before = spec(name)
+    await bench.create(before)
+    return before
+
+
+async def attached_to(bench: Workbench, name: str, *, merged: bool) -> EnvironmentSpec:
+    """An environment in a repository of somebody else's."""
+    before = spec(name)
+    await bench.existing(before.repository)
+    await bench.create(before)
+    if merged:
+        await bench.merge(before.repository, f"slipway/{name}", "main")
+    return before

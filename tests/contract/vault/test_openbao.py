@@ -13,10 +13,6 @@ import hvac
 import psycopg
 import pytest
 from hvac import exceptions
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -33,6 +29,7 @@ from services.secrets.domain import AccessRole, Names
 from services.secrets.handlers import Handlers
 from tests import samples
 from tests.contract.vault.worlds import RealWorld, a_session, read_value
+from tests.spans import recorded_spans
 from tests.unit.secrets.events import access_requested, access_withdrawn, infra_ready, pipeline_removed
 from tests.waiting import until
 
@@ -437,9 +434,9 @@ async def test_a_frozen_openbao_is_waited_for_and_a_killed_one_too(openbao: Runn
 
 
 async def test_no_value_gets_into_an_error_a_log_line_or_a_span(
-    real: RealWorld, caplog: pytest.LogCaptureFixture, name: str
+    real: RealWorld, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    spans = _recorded_spans()
+    spans = recorded_spans(monkeypatch)
     value = "hunter2-hunter2-hunter2"
     tries: dict[str, dict[str, Any]] = {
         f"kv/data/env/{name}/app": {"options": {"cas": 7}, "data": {"A": value}},
@@ -462,13 +459,3 @@ async def test_no_value_gets_into_an_error_a_log_line_or_a_span(
         "error.type",
     }
     assert value not in f"{[span.to_json() for span in seen]}{caplog.text}{lines}"
-
-
-def _recorded_spans() -> InMemorySpanExporter:
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)
-    exporter = InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return exporter

@@ -7,14 +7,12 @@ import pytest
 from chassis.consuming import GaveUp
 from chassis.failures import PermanentError, TransientError
 from contracts.events import PipelineCreated, PipelineFailed, PipelineRemoved
-from contracts.golden_path import GoldenPath
 from contracts.topology import HEARS, SAYS
 from contracts.values import Receipt
-from services.cicd.adapters.memory import InMemoryForge, InMemoryGoldenPaths, InMemoryProgress, InMemoryWorkflowCheck
+from services.cicd.adapters.memory import InMemoryForge, InMemoryProgress, InMemoryWorkflowCheck
 from services.cicd.domain import Repository
-from services.cicd.handlers import PipelineHandlers
-from services.cicd.ports import Values
 from services.cicd.subscriptions import explain_failure, explain_left_behind, subscriptions
+from tests.unit.cicd.deeds import handlers
 from tests.unit.cicd.events import (
     SECOND_LIFE,
     deletion_requested,
@@ -24,22 +22,6 @@ from tests.unit.cicd.events import (
     update_failed,
     update_stored,
 )
-from tests.unit.golden_paths.samples import manifest
-
-
-def golden_path(**changes: Any) -> GoldenPath:
-    return GoldenPath.model_validate(manifest(name="nodejs-api", version="1.0.0", title="Node.js API", **changes))
-
-
-def handlers(**changes: Any) -> PipelineHandlers:
-    ports: dict[str, Any] = {
-        "golden_paths": InMemoryGoldenPaths({"nodejs-api": golden_path()}),
-        "workflow_check": InMemoryWorkflowCheck(),
-        "forge": InMemoryForge(),
-        "progress": InMemoryProgress(),
-        "platform_url": "http://127.0.0.1:8000",
-    }
-    return PipelineHandlers(**(ports | changes))
 
 
 async def test_what_is_told_carries_on_everything_known_before() -> None:
@@ -236,106 +218,3 @@ async def test_the_old_name_of_a_renamed_repository_is_free_for_a_new_one() -> N
     told = await handlers(forge=forge).create_pipeline(secrets_stored(spec()))
     assert told.pipeline.repository == "acme/demo-api"
     assert told.pipeline.origin == "created"
-
-
-async def test_a_protected_branch_is_offered_an_update_instead() -> None:
-    forge = InMemoryForge()
-    deeds = handlers(forge=forge)
-    await deeds.create_pipeline(secrets_stored(spec()))
-    forge.push("acme/demo-api", "trunk", {"a": b"a"}, "Work")
-    forge.protect("acme/demo-api", "main")
-    forge.protect("acme/demo-api", "trunk")
-    before = await forge.branches("acme/demo-api")
-    told = await deeds.create_pipeline(update_stored(spec(branch="trunk"), spec()))
-    assert told.previous == spec()
-    assert told.pipeline.pull_request_url is not None
-    after = await forge.branches("acme/demo-api")
-    assert {name: head for name, head in after.items() if name in before} == before
-    offered = {pull.base for name in after for pull in await forge.pull_requests("acme/demo-api", head=name)}
-    assert offered == {"main", "trunk"}
-
-
-async def test_a_branch_that_moves_under_an_update_is_looked_at_again() -> None:
-    class Busy(InMemoryForge):
-        async def forward_branch(self, repository: str, branch: str, commit: str) -> None:
-            self.push(repository, branch, {"src/main.js": b"// theirs"}, "Work")
-            await super().forward_branch(repository, branch, commit)
-
-    forge = Busy()
-    published = {"nodejs-api": golden_path()}
-    await handlers(forge=forge).create_pipeline(secrets_stored(spec()))
-    newer = GoldenPath.model_validate(manifest(name="nodejs-api", version="2.0.0", title="Node.js API"))
-    forge.push("acme/demo-api", "trunk", {"a": b"a"}, "Work")
-    published["nodejs-api"] = newer
-    deeds = handlers(forge=forge, golden_paths=Versioned(published))
-    with pytest.raises(TransientError, match="just moved"):
-        await deeds.create_pipeline(update_stored(spec(golden_path_version="2.0.0"), spec()))
-
-
-class Versioned(InMemoryGoldenPaths):
-    """Golden paths whose workflows name their version."""
-
-    async def workflow(self, path: GoldenPath, values: Values) -> bytes:
-        return await super().workflow(path, values) + f"# {path.version}\n".encode()
-
-
-async def test_a_road_back_leaves_what_the_forge_will_not_let_it_change() -> None:
-    forge = InMemoryForge()
-    await handlers(forge=forge).create_pipeline(secrets_stored(spec()))
-    newer = GoldenPath.model_validate(manifest(name="nodejs-api", version="2.0.0", title="Node.js API"))
-    deeds = handlers(forge=forge, golden_paths=Versioned({"nodejs-api": newer}))
-    wanted = spec(golden_path_version="2.0.0")
-    await deeds.create_pipeline(update_stored(wanted, spec()))
-    forge.protect("acme/demo-api", "main")
-    receipt = (await deeds.remove_pipeline(update_failed(wanted, spec()))).receipt
-    assert receipt.restored == ()
-    assert ["protected" in left.reason for left in receipt.left_behind] == [True]
-
-
-async def test_a_golden_path_that_is_withdrawn_does_not_keep_a_parameter_from_changing() -> None:
-    forge = InMemoryForge()
-    await handlers(forge=forge).create_pipeline(secrets_stored(spec()))
-    deeds = handlers(forge=forge, golden_paths=InMemoryGoldenPaths({}))
-    told = await deeds.create_pipeline(update_stored(spec(parameters={"instances": 2}), spec()))
-    assert told.pipeline.pull_request_url is None
-    with pytest.raises(PermanentError, match="no golden path"):
-        await deeds.create_pipeline(update_stored(spec(golden_path_version="2.0.0"), spec()))
-
-
-async def test_the_person_who_waits_reads_what_an_update_and_its_road_back_did() -> None:
-    forge, progress = InMemoryForge(), InMemoryProgress()
-    await handlers(forge=forge).create_pipeline(secrets_stored(spec()))
-    newer = GoldenPath.model_validate(manifest(name="nodejs-api", version="2.0.0", title="Node.js API"))
-    deeds = handlers(forge=forge, progress=progress, golden_paths=Versioned({"nodejs-api": newer}))
-    wanted = spec(golden_path_version="2.0.0")
-    await deeds.create_pipeline(update_stored(wanted, spec()))
-    undone = await deeds.remove_pipeline(update_failed(wanted, spec()))
-    assert undone.previous == spec()
-    assert [text for _, _, text in progress.lines] == [
-        "The pipeline in acme/demo-api is as the update wants it.",
-        ".github/workflows/slipway-demo-api.yml deploys every push to main.",
-        "Put back workflow acme/demo-api/.github/workflows/slipway-demo-api.yml@main.",
-    ]
-
-
-async def test_a_half_made_repository_of_an_earlier_life_is_finished_by_the_next() -> None:
-    class Broken(InMemoryForge):
-        broken = True
-
-        async def put_environment(self, repository: str, name: str) -> None:
-            if self.broken:
-                raise TransientError("502")
-            await super().put_environment(repository, name)
-
-    forge = Broken()
-    deeds = handlers(forge=forge)
-    with pytest.raises(TransientError):
-        await deeds.create_pipeline(secrets_stored(spec()))
-    forge.broken = False
-    told = await deeds.create_pipeline(secrets_stored(spec(), SECOND_LIFE))
-    assert told.pipeline.origin == "created"
-    repository = await forge.find("acme/demo-api")
-    assert repository is not None
-    assert "is making" not in repository.description
-    receipt = (await deeds.remove_pipeline(deletion_requested(spec(), SECOND_LIFE))).receipt
-    assert [resource.id for resource in receipt.removed] == ["acme/demo-api"]

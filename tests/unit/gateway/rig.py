@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from chassis.clock import FixedClock
+from contracts.application import LOCAL
 from contracts.events import (
     EnvironmentDeleted,
     EnvironmentDeletedData,
@@ -22,8 +23,10 @@ from contracts.golden_path import GoldenPath
 from contracts.values import Failure, LeftBehind, Resource
 from services.gateway.adapters.memory import (
     MemoryDeadLetters,
+    MemoryDeliveries,
     MemoryGoldenPaths,
     MemoryPlanner,
+    MemoryRepository,
     MemoryRequests,
     MemoryTokens,
 )
@@ -38,6 +41,7 @@ from services.gateway.domain.admission import CreateEnvironment, Defaults
 from services.gateway.domain.people import Principal, Role
 from services.gateway.domain.policy import Policy
 from services.gateway.domain.tokens import ApiToken, digest, mint
+from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.following import Following
@@ -49,9 +53,12 @@ from services.gateway.handlers.reading import Reading
 from services.gateway.handlers.settling import Answered, Settling
 from services.gateway.handlers.steering import Steering
 from services.gateway.handlers.tokens import Tokens
+from services.gateway.handlers.webhooks import Source, Webhooks
 from services.gateway.handlers.wishing import Wishing
 from tests import samples
 from tests.unit.golden_paths.samples import manifest
+
+HOOK_SECRET = "the hook's secret"
 
 
 def principal(role: Role = "developer", *teams: str, person: str = "ada") -> Principal:
@@ -75,6 +82,7 @@ class Rig:
     letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(1e6, 1_000_000))
     planner: MemoryPlanner = field(default_factory=MemoryPlanner)
+    repository: MemoryRepository = field(default_factory=MemoryRepository)
     policy: Policy = field(default_factory=Policy)
     streams_at_once: int = 20
     seconds: float = 0.0
@@ -101,9 +109,18 @@ class Rig:
         self.tokens = Tokens(self.token_store, self.clock)
         self.gateway = Gateway(
             asking=self.asking,
+            applications=Applications(self.asking, LOCAL),
             steering=self.steering,
             living=self.living,
             planning=self.planning,
+            webhooks=Webhooks(
+                source=Source(SecretStr(HOOK_SECRET)),
+                deliveries=MemoryDeliveries(),
+                repository=self.repository,
+                settling=self.settling,
+                wishing=self.wishing,
+                quotas=self.quotas,
+            ),
             reading=self.reading,
             following=Following(self.log),
             tokens=self.tokens,

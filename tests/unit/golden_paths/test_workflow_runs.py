@@ -119,7 +119,7 @@ def test_a_push_is_tested_and_its_release_handed_to_slipway(
     assert (told["branch"], told["author"]) == ("main", "ada")
     with tarfile.open(fileobj=BytesIO(cast("bytes", release.get_payload(decode=True)))) as archive:
         names = set(archive.getnames())
-        archive.extractall(tmp_path / "release", filter="data")
+        archive.extractall(tmp_path / "release")  # noqa: S202 - packed by our own workflow a moment ago
     assert "./package.json" in names
     assert not any(name.startswith(("./.git/", "./.github")) for name in names)
     assert ID_TOKEN not in done.stdout + done.stderr

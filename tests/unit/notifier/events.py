@@ -1,18 +1,23 @@
 """The events that the notifier hears."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from chassis.identity import EventKey
 from contracts.envelope import Event
 from contracts.events import (
+    Drift,
+    DriftDetected,
     EnvironmentDeleted,
     EnvironmentDeletedData,
+    EnvironmentExpired,
+    EnvironmentExpiring,
     EnvironmentFailed,
     EnvironmentFailedData,
     EnvironmentReady,
     EnvironmentReadyData,
+    Expiry,
     RunStalled,
     Stalled,
 )
@@ -22,6 +27,10 @@ from tests import samples
 KEY = EventKey(b"k" * 32)
 NAMESPACE = Resource(kind="namespace", id="demo-api")
 DATABASE = Resource(kind="database", id="apps/env_demo_api")
+
+
+def _request(name: str) -> Event:
+    return samples.requested(KEY, name, uuid4())
 
 
 def ready(name: str = "demo-api", *, team: str = "payments", **changes: Any) -> EnvironmentReady:
@@ -71,10 +80,30 @@ def stalled(name: str = "demo-api") -> RunStalled:
     return samples.follows(KEY, RunStalled, data, _request(name), source="catalog")
 
 
+def expiring(
+    name: str = "demo-api", *, left: timedelta = timedelta(hours=2), expires_at: datetime | None = None
+) -> EnvironmentExpiring:
+    """An environment's time is nearly up; the warning is said now."""
+    data = Expiry(spec=samples.spec(name), expires_at=expires_at or samples.AT + left)
+    return samples.follows(KEY, EnvironmentExpiring, data, _request(name), source="catalog")
+
+
+def expired(name: str = "demo-api") -> EnvironmentExpired:
+    """An environment's time is up."""
+    data = Expiry(spec=samples.spec(name), expires_at=samples.AT)
+    return samples.follows(KEY, EnvironmentExpired, data, _request(name), source="catalog")
+
+
+def drifted(name: str = "demo-api", *, kind: str = "preview", differing: tuple[Resource, ...] = (DATABASE,)) -> Any:
+    """What exists is not what the commit says."""
+    data = Drift(spec=samples.spec(name, kind=kind), differing=differing)
+    return samples.follows(KEY, DriftDetected, data, _request(name), source="catalog")
+
+
+EVERY_KIND = (ready(), failed(), deleted(), stalled(), expiring(), expired(), drifted())
+"""One event of each kind that is announced."""
+
+
 def later(event: Event, by: timedelta) -> Any:
     """The same news of another time."""
     return event.model_copy(update={"time": event.time + by})
-
-
-def _request(name: str) -> Event:
-    return samples.requested(KEY, name, uuid4())

@@ -42,7 +42,7 @@ def team() -> Team:
     return Team()
 
 
-@pytest.mark.parametrize("event", [events.ready(), events.failed(), events.deleted(), events.stalled()])
+@pytest.mark.parametrize("event", events.EVERY_KIND, ids=lambda event: event.kind)
 async def test_a_redelivered_event_is_told_once(team: Team, event: Announced) -> None:
     await team.handlers.announce(event)
     await team.handlers.announce(event)
@@ -91,6 +91,28 @@ async def test_news_that_grew_old_while_slack_was_away_is_still_told(team: Team)
     team.clock.at += timedelta(hours=100)
     await team.handlers.announce(event)
     assert team.titles == ["demo-api is ready"]
+
+
+async def test_a_warning_that_comes_when_the_time_is_up_is_left_unsaid(team: Team) -> None:
+    event = events.expiring(left=timedelta(hours=2))
+    team.slack.busy_seconds = 1
+    with pytest.raises(NotSentError):
+        await team.handlers.announce(event)
+    team.slack.busy_seconds = None
+    team.clock.at += timedelta(hours=3)
+    await team.handlers.announce(event)
+    assert (team.titles, team.states) == ([], ["stale"])
+
+
+async def test_a_warning_that_may_have_arrived_is_looked_for_before_it_is_left_unsaid(team: Team) -> None:
+    event = events.expiring(left=timedelta(hours=2))
+    channel = team.slack.channels["deployments"]
+    await team.handlers.announce(event)
+    entry = next(iter(team.ledger.rows.values()))
+    entry.state, entry.ts = "sending", None
+    team.clock.at += timedelta(hours=3)
+    await team.handlers.announce(event)
+    assert (len(channel), team.states) == (1, ["sent"])
 
 
 async def test_a_refusal_can_be_mended_and_replayed(team: Team) -> None:

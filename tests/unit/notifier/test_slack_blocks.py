@@ -8,7 +8,8 @@ from contracts.values import Failure, LeftBehind, Resource
 from deploy.embedded.inbox import validation
 from services.notifier import domain
 from services.notifier.adapters import slack_blocks
-from services.notifier.domain import Announced, Announcement, Items, Link, Told
+from services.notifier.domain import Announced, Announcement, Command, Items, Link, Told
+from tests import samples
 from tests.unit.hostile import inputs
 from tests.unit.notifier import events
 
@@ -39,7 +40,7 @@ def test_a_hostile_failure_fits_slacks_limits(text: str) -> None:
     failure = Failure(step="secrets", code="x", message=text[:2000], next_step=text[:2000])
     left = tuple(LeftBehind(resource=Resource(kind=text, id=text), reason=text[:2000]) for _ in range(50))
     event = events.failed(failure=failure, left_behind=left, undone=tuple(item.resource for item in left))
-    said = domain.announce(event, "http://127.0.0.1:8000")
+    said = domain.announce(event, "http://127.0.0.1:8000", samples.AT)
     text_shown, blocks = validation.content(slack_blocks.fallback(said), slack_blocks.blocks(said))
     assert text_shown
     assert blocks is not None
@@ -48,9 +49,9 @@ def test_a_hostile_failure_fits_slacks_limits(text: str) -> None:
             assert not re.search(r"<(?!https?://)", mrkdwn.get("text", "")) or mrkdwn["type"] == "plain_text"
 
 
-@pytest.mark.parametrize("event", [events.ready(), events.failed(), events.deleted(), events.stalled()])
+@pytest.mark.parametrize("event", events.EVERY_KIND, ids=lambda event: event.kind)
 def test_every_announcement_is_a_message_slack_takes(event: Announced) -> None:
-    said = domain.announce(event, "http://127.0.0.1:8000")
+    said = domain.announce(event, "http://127.0.0.1:8000", samples.AT)
     validation.content(slack_blocks.fallback(said), slack_blocks.blocks(said))
     validation.metadata(slack_blocks.metadata(str(event.id), event.kind, event.subject))
 
@@ -62,6 +63,15 @@ def test_a_link_that_is_no_web_address_becomes_words() -> None:
     )
     said = Announcement("good", "t", (("x",),), links=(evil, Link("Open", "https://e.com|x>")))
     assert [block["type"] for block in slack_blocks.blocks(said)] == ["header", "section"]
+
+
+def test_a_command_is_shown_to_be_typed() -> None:
+    said = domain.announce(events.expiring(), "", samples.AT)
+    shown = slack_blocks.blocks(said)[1]["text"]
+    assert shown["type"] == "mrkdwn"
+    assert "`slipway extend demo-api --ttl 7d`" in shown["text"]
+    assert slack_blocks.mrkdwn((Command("a <b> & c"),)) == "`a &lt;b&gt; &amp; c`"
+    assert slack_blocks.fallback(said).startswith("demo-api expires in 2 hours (11:00 UTC). Extend: `slipway extend")
 
 
 def test_a_list_without_room_counts_what_it_leaves_out() -> None:

@@ -287,6 +287,23 @@ async def test_a_manifest_that_was_broken_by_hand_does_not_keep_an_undo_from_its
     assert await world.repository.read("demo-api") is None
 
 
+@pytest.mark.parametrize("broken", [None, b"]"])
+async def test_an_update_after_that_still_has_the_golden_path_it_was_made_with(broken: bytes | None) -> None:
+    world = await created()
+    head = await world.repository.read("demo-api")
+    assert head is not None
+    if broken is None:
+        await world.repository.remove("demo-api", Receipt(), BY_HAND)
+    else:
+        await world.repository.write("demo-api", {**head.files, MANIFEST: broken}, BY_HAND)
+    today = MemoryGoldenPaths({"nodejs-api": {"environment/main.tf": b"# of today\n"}})
+    handlers = Handlers(world.repository, world.infrastructure, today, world.log, PLATFORM)
+    await handlers.provision(update(wanted(branch="next"), wanted()))
+    head = await world.repository.read("demo-api")
+    assert head is not None
+    assert head.files["modules/environment/main.tf"] == b"# the module\n"
+
+
 async def test_a_road_back_brings_back_a_directory_that_was_removed_by_hand() -> None:
     world = await created()
     await world.handlers.provision(update(wanted(branch="next"), wanted()))

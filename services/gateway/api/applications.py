@@ -1,0 +1,69 @@
+"""`/applications`: a manifest that a developer keeps beside their code, carried out."""
+
+from typing import Any, Final
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from contracts.application import Application
+from services.gateway.api.answers import API, Accepted, EnvironmentAnswer
+from services.gateway.api.auth import DEVELOPER
+from services.gateway.api.context import Deeds
+from services.gateway.api.environments import begun, shown
+from services.gateway.api.routing import Asker, Endpoint, IdempotencyKey
+from services.gateway.handlers.applications import Outcome
+from services.gateway.handlers.settling import Answered
+
+
+class Warned(BaseModel):
+    """Something that the platform does otherwise than the manifest says."""
+
+    field: str
+    message: str
+
+
+class AppliedAnswer(BaseModel):
+    """What became of a manifest: a run that was begun (`accepted`), or the environment as it is."""
+
+    outcome: Outcome
+    accepted: Accepted | None
+    environment: EnvironmentAnswer | None
+    warnings: list[Warned]
+
+
+async def apply_application(
+    *, body: Application, asker: Asker, key: IdempotencyKey, gateway: Deeds, response: Response
+) -> AppliedAnswer:
+    """Make the environment that an application's manifest asks for (`kind: Application`), or change it into that. 200
+    where it is that already; then no run begins. YAML (`application/yaml`) or JSON."""
+    applied = await gateway.applications.apply(asker, body, key)
+    found, accepted, environment = applied.found, None, None
+    if isinstance(found, Answered):
+        accepted = begun(found, gateway, response, created=applied.outcome == "created")
+    else:
+        environment = await shown(found, asker, gateway)
+        response.status_code = 200
+    return AppliedAnswer(
+        outcome=applied.outcome,
+        accepted=accepted,
+        environment=environment,
+        warnings=[Warned(field=remark.field, message=remark.message) for remark in applied.warnings],
+    )
+
+
+_AS_IT_IS: Final[dict[str, Any]] = {
+    "responses": {200: {"model": AppliedAnswer, "description": "Nothing to do: the environment as it is"}}
+}
+ENDPOINTS: Final = (
+    Endpoint(
+        "POST",
+        f"{API}/applications",
+        apply_application,
+        DEVELOPER,
+        202,
+        AppliedAnswer,
+        "applications",
+        takes_yaml=True,
+        options=_AS_IT_IS,
+    ),
+)
