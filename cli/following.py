@@ -1,7 +1,9 @@
 """Following a run to its end, and what a command prints and exits with then."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import typer
 
@@ -11,6 +13,10 @@ from cli.progress import Progress
 from cli.screens import run as run_screen
 from cli.screens.live import watch
 from cli.session import Session
+
+_ENDED: Final = frozenset({"succeeded", "failed"})
+_SETTLING_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.05
 
 
 @contextmanager
@@ -35,7 +41,7 @@ def finish(here: Session, run: Json, title: str, usual: dict[str, float] | None 
     progress = Progress(name, run["kind"], run["requested_at"], usual or {})
     try:
         watch(here.gateway, here.output, run["id"], progress, title)
-        ended = here.gateway.get_patiently(at("runs", run["id"]))
+        ended = _settled(here.gateway, run["id"])
         environment = here.gateway.get_patiently(at("environments", name))
     except KeyboardInterrupt:
         raise CommandError(
@@ -52,6 +58,17 @@ def finish(here: Session, run: Json, title: str, usual: dict[str, float] | None 
         run_screen.ended(here.output, ended, verdict, environment)
     if verdict["state"] != "succeeded":
         raise typer.Exit(Exit.FAILED)
+
+
+def _settled(gateway: Gateway, run_id: str) -> Json:
+    """The run once the catalogue knows its end, which the stream tells a moment earlier; as it is where that takes
+    too long."""
+    deadline = time.monotonic() + _SETTLING_SECONDS
+    while True:
+        run = gateway.get_patiently(at("runs", run_id))
+        if run["state"] in _ENDED or time.monotonic() > deadline:
+            return run
+        time.sleep(_LOOK_SECONDS)
 
 
 def accepted(here: Session, answer: Json) -> None:

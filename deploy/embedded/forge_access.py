@@ -18,6 +18,8 @@ PERSON_LOGIN = "developer"
 ENVIRONMENTS_REPOSITORY = "platform/environments"
 # Those who make repositories in organisations are administrators of the forge.
 _ADMINISTRATORS = {CICD_LOGIN: True, PROVISIONER_LOGIN: True, PERSON_LOGIN: False}
+_WEBHOOK_SECRET = "forge-webhook.secret"  # noqa: S105 - the name of a file
+_WEBHOOK_PATH = "/api/v1/webhooks/forge"
 _NOT_FOUND = 404
 
 
@@ -38,6 +40,11 @@ def forge_tokens(keys: Keys) -> str:
     return json.dumps(users, indent=2) + "\n"
 
 
+def webhook_secret_file(keys: Keys) -> Path:
+    """The secret with which the forge signs what it tells the gateway, made now if it does not exist."""
+    return keys.ensure(_WEBHOOK_SECRET)
+
+
 def ensure_environments_repository(url: str, keys: Keys) -> None:
     """Make the repository of all environments' desired state unless it is there. Raises HttpError and OSError."""
     token = forge_token_file(keys, PROVISIONER_LOGIN).read_text()
@@ -50,3 +57,19 @@ def ensure_environments_repository(url: str, keys: Keys) -> None:
             raise
         body = {"name": name, "private": True, "description": "The desired state of every environment"}
         request_json("POST", f"{url}/orgs/{owner}/repos", body, headers=headers)
+
+
+def ensure_hook(url: str, keys: Keys, gateway_url: str) -> None:
+    """Let the gateway hear of pushes to the repository of environments, wherever it is served now. Raises HttpError and
+    OSError."""
+    headers = {"Authorization": f"token {forge_token_file(keys, PROVISIONER_LOGIN).read_text()}"}
+    hooks = f"{url}/repos/{ENVIRONMENTS_REPOSITORY}/hooks"
+    target = f"{gateway_url}{_WEBHOOK_PATH}"
+    config = {"url": target, "content_type": "json", "secret": webhook_secret_file(keys).read_text()}
+    ours = [hook for hook in request_json("GET", hooks, headers=headers) if _WEBHOOK_PATH in hook["config"]["url"]]
+    if not ours:
+        body = {"name": "web", "active": True, "events": ["push"], "config": config}
+        request_json("POST", hooks, body, headers=headers)
+    for hook in ours:
+        if hook["config"]["url"] != target:  # the platform's ports were moved
+            request_json("PATCH", f"{hooks}/{hook['id']}", {"config": config}, headers=headers)

@@ -21,7 +21,7 @@ from deploy import streams
 from deploy.embedded import nats, openbao, postgres
 from deploy.embedded.caddy import Ingress
 from deploy.embedded.errors import PlatformError
-from deploy.embedded.forge_access import ensure_environments_repository
+from deploy.embedded.forge_access import ensure_environments_repository, ensure_hook
 from deploy.embedded.home import Home, write_file
 from deploy.embedded.keys import Keys
 from deploy.embedded.local_http import answers
@@ -216,7 +216,13 @@ def _forge(setup: Setup) -> Part:
         "SLIPWAY_OTLP_ENDPOINT": setup.ports.url("traces"),
     }
     part = _stand_in(setup, "forge", environment)
-    return replace(part, finish=lambda: ensure_environments_repository(setup.ports.url("forge"), setup.keys))
+    url, gateway_url = setup.ports.url("forge"), setup.ports.url("gateway")
+
+    def finish() -> None:
+        ensure_environments_repository(url, setup.keys)
+        ensure_hook(url, setup.keys, gateway_url)
+
+    return replace(part, finish=finish)
 
 
 def _stand_in(setup: Setup, name: str, more: Mapping[str, str]) -> Part:

@@ -9,7 +9,13 @@ import shlex
 from collections.abc import Mapping
 
 from deploy.embedded import nats, postgres
-from deploy.embedded.forge_access import CICD_LOGIN, ENVIRONMENTS_REPOSITORY, PROVISIONER_LOGIN, forge_token_file
+from deploy.embedded.forge_access import (
+    CICD_LOGIN,
+    ENVIRONMENTS_REPOSITORY,
+    PROVISIONER_LOGIN,
+    forge_token_file,
+    webhook_secret_file,
+)
 from deploy.embedded.local_http import answers
 from deploy.embedded.parts import Part, Setup
 from deploy.embedded.ports import ZONE
@@ -88,6 +94,9 @@ def _gateway(setup: Setup) -> dict[str, object]:
         "TRACES_URL": setup.ports.url("traces"),
         "FORGE_URL": setup.ports.url("forge"),
         "INBOX_URL": setup.ports.url("inbox"),
+        "WEBHOOK_SECRET_FILE": webhook_secret_file(setup.keys),
+        "ENVIRONMENTS_REPOSITORY": ENVIRONMENTS_REPOSITORY,
+        "PLATFORM_LOGIN": PROVISIONER_LOGIN,
     }
 
 

@@ -16,21 +16,22 @@ from chassis.settings import DatabaseSettings
 from contracts.events import AccessChange, Asked, Expiry, RunCommand
 from deploy.embedded.testing import RunningPostgres, start_postgres
 from services.gateway.adapters import schema
-from services.gateway.adapters.memory import MemoryRequests, MemoryTokens
+from services.gateway.adapters.memory import MemoryDeliveries, MemoryRequests, MemoryTokens
 from services.gateway.adapters.postgres import PostgresRequests, PostgresTokens
+from services.gateway.adapters.postgres_deliveries import PostgresDeliveries
 from services.gateway.adapters.postgres_places import PostgresPlaces
 from services.gateway.domain.policy import Place, Room, Usage
 from services.gateway.domain.refusals import RecordedRefusal, Standing
 from services.gateway.domain.requests import AcceptedRequest, Operation, Said
 from services.gateway.domain.tokens import ApiToken, digest, mint
-from services.gateway.ports import FullError, PlaceStore, RequestStore, TakenPlace, TokenStore, Unconfirmed
+from services.gateway.ports import Deliveries, FullError, PlaceStore, RequestStore, TakenPlace, TokenStore, Unconfirmed
 from tests import samples
 
 RequestOrUsage = AcceptedRequest | Usage
 REFUSAL = RecordedRefusal(code="name_taken", standing=Standing(name="demo-api", state="ready", run_id=uuid4()))
 
 
-Stores = tuple[RequestStore, TokenStore, PlaceStore]
+Stores = tuple[RequestStore, TokenStore, PlaceStore, Deliveries]
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +55,17 @@ async def opened(postgres: RunningPostgres) -> Database:
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     if request.param == "twin":
         requests = MemoryRequests()
-        yield requests, MemoryTokens(), requests.places
+        yield requests, MemoryTokens(), requests.places, MemoryDeliveries()
         return
     database = await opened(request.getfixturevalue("postgres"))
     async with database.pool.connection() as connection:
-        await connection.execute("TRUNCATE requests, tokens, places")
-    yield PostgresRequests(database), PostgresTokens(database), PostgresPlaces(database)
+        await connection.execute("TRUNCATE requests, tokens, places, deliveries")
+    yield (
+        PostgresRequests(database),
+        PostgresTokens(database),
+        PostgresPlaces(database),
+        PostgresDeliveries(database),
+    )
     await database.close()
 
 
@@ -71,6 +77,11 @@ def store(stores: Stores) -> RequestStore:
 @pytest.fixture
 def places(stores: Stores) -> PlaceStore:
     return stores[2]
+
+
+@pytest.fixture
+def deliveries(stores: Stores) -> Deliveries:
+    return stores[3]
 
 
 @pytest.fixture
@@ -353,6 +364,14 @@ async def test_what_is_released_is_free_and_what_is_noted_is_as_it_was_noted_las
         await places.release([asked.incarnation, uuid4()])
     assert await places.taken() == []
     assert isinstance(await taken_by(store, "other", room(1)), AcceptedRequest)
+
+
+async def test_a_delivery_is_known_once_it_was_noted(deliveries: Deliveries) -> None:
+    assert not await deliveries.is_known("d-1")
+    for _ in range(2):
+        await deliveries.note("d-1")
+    assert await deliveries.is_known("d-1")
+    assert not await deliveries.is_known("d-2")
 
 
 async def test_a_token_is_kept_as_it_was_and_added_once(tokens: TokenStore) -> None:

@@ -11,10 +11,7 @@ from tests.e2e.outside import Demo, begin_demo
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The running platform with `demo-api` on it. A test that stops it starts it again."""
-    try:
-        demo = begin_demo(tmp_path_factory.mktemp("demo") / "home")
-    except AssertionError as error:
-        pytest.fail(str(error), pytrace=False)
+    demo = begin_demo(tmp_path_factory.mktemp("demo") / "home")
     try:
         yield demo
     finally:

@@ -22,6 +22,7 @@ import dns.rdatatype
 import httpx
 import hvac
 import psycopg
+import pytest
 
 from deploy.embedded.home import Home
 from deploy.embedded.ports import HOST, OFFSETS, ZONE, Ports, free_base
@@ -233,11 +234,12 @@ def begin_demo(directory: Path) -> Demo:
     home, ports = Home.at(directory), Ports(free_base())
     demo = Demo(home, ports, Said(0, "", ""))
     # A test never installs into the environment that it runs in; `make test` has done so before.
-    assert demo.run("make", "--question", "install", f"VENV={sys.prefix}").code == 0, "run `make install` first"
+    if demo.run("make", "--question", "install", f"VENV={sys.prefix}").code != 0:
+        pytest.fail("run `make install` first", pytrace=False)
     said = demo.make("demo")
     if said.code != 0:
         demo.make("reset", SLIPWAY_YES="1")
-        raise AssertionError(f"make demo ended with {said.code}:\n{said.out}\n{said.err}")
+        pytest.fail(f"make demo ended with {said.code}:\n{said.out}\n{said.err}", pytrace=False)
     return Demo(home, ports, said)
 
 

@@ -34,18 +34,11 @@ def test_a_table_for_people_shows_what_they_look_for(demo: Demo, command: tuple[
     assert "\x1b" not in said.out
 
 
-@pytest.mark.parametrize("command", [one for one in COMMANDS if one[0] != "logs"], ids=" ".join)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_json_and_yaml_are_one_document_and_say_the_same(demo: Demo, command: tuple[str, ...]) -> None:
     as_json, as_yaml = (demo.slipway("-o", form, *command) for form in ("json", "yaml"))
     assert (as_json.code, as_yaml.code) == (0, 0), (as_json, as_yaml)
     assert _shape(json.loads(as_json.out)) == _shape(yaml.safe_load(as_yaml.out))
-
-
-def test_a_log_is_a_json_document_a_line_and_the_same_documents_in_yaml(demo: Demo) -> None:
-    as_json, as_yaml = (demo.slipway("-o", form, "logs", DEMO_NAME) for form in ("json", "yaml"))
-    lines = [json.loads(line) for line in as_json.out.splitlines()]
-    assert (lines[0]["event"], lines[-1]["event"]) == ("environment_requested", "environment_ready")
-    assert lines == list(yaml.safe_load_all(as_yaml.out))
 
 
 def _shape(value: Any) -> Any:
@@ -70,7 +63,7 @@ REFUSALS = {
     "a name that is taken": (["create", DEMO_NAME, "--template", GOLDEN_PATH], 3),
     "a token that nobody gave": (["--token", "slw_0", "ls"], 3),
     "a deletion without the name": (["rm", DEMO_NAME], 2),
-    "a deletion with another name": (["rm", DEMO_NAME, "--confirm", "demo"], 3),
+    "a deletion with another name": (["rm", DEMO_NAME, "--confirm", "demo"], 2),
     "a gateway that is not there": (["--url", "http://127.0.0.1:9", "--token", "slw_0", "ls"], 1),
 }
 
@@ -84,7 +77,7 @@ def test_a_refusal_has_its_exit_code_says_the_next_step_and_changes_nothing(demo
     assert said.out == ""
     first, *rest = said.err.splitlines()
     assert first.startswith("Error: ")
-    assert rest or first.endswith("nothing was changed.")
+    assert rest, "the next step"
     assert "Traceback" not in said.err
     assert demo.events_in_log() == before
 

@@ -55,4 +55,7 @@ async def hear_forge(
     )
 
 
-ENDPOINTS: Final = (Endpoint("POST", f"{API}/webhooks/forge", hear_forge, SIGNED, 200, Heard, "webhooks"),)
+ENDPOINTS: Final = (
+    # For the forge alone, so the description does not offer it.
+    Endpoint("POST", f"{API}/webhooks/forge", hear_forge, SIGNED, 200, Heard, "webhooks", in_schema=False),
+)

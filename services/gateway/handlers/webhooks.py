@@ -19,7 +19,6 @@ from pydantic import SecretStr
 from contracts.events import Asked
 from contracts.plans import CommittedState
 from contracts.queries import EnvironmentView
-from contracts.values import EnvironmentSpec
 from services.gateway.domain.admission import fingerprint
 from services.gateway.domain.obstacles import BUSY_STATES, exists, same_wish
 from services.gateway.domain.people import Principal
@@ -117,32 +116,22 @@ class Webhooks:
         if view is None or not exists(view):
             return Consequence(name, "ignored", "There is no such environment. Ask for it by name.")
         committed = await self.repository.desired_state(name)
-        if committed.refused:
-            return Consequence(name, "refused", committed.refused)
-        if committed.spec is None or committed.commit is None:
-            return Consequence(name, "ignored", "Its directory is gone; to delete it, ask for that by name.")
-        if committed.incarnation != view.incarnation:
-            return Consequence(name, "ignored", "The manifest is of another life of this name.")
-        if same_wish(committed.spec, view.spec):
-            return Consequence(name, "unchanged")
+        if (nothing := _nothing_to_do(view, committed)) is not None:
+            return nothing
         if view.state in BUSY_STATES:
-            raise UnavailableError(
-                f"The environment {name} is {view.state}; tell of this push again when it is not.", 30
-            )
+            raise UnavailableError(f"The environment {name} is {view.state}. Tell of this push again later.", 30)
         try:
-            return await self._begin(push.person, view, committed, committed.spec)
+            return await self._begin(push.person, view, committed)
+        except UnavailableError:
+            raise
         except RefusalError as error:
-            if isinstance(error, UnavailableError):
-                raise
             return Consequence(name, "refused", _words(error))
 
-    async def _begin(
-        self, person: str, view: EnvironmentView, committed: CommittedState, wanted: EnvironmentSpec
-    ) -> Consequence:
+    async def _begin(self, person: str, view: EnvironmentView, committed: CommittedState) -> Consequence:
         # The forge decides who may push there; no team of theirs is asked for here.
         asker = Principal(person, "developer", (view.spec.owner.team,), "forge", "forge", None)
         path = await self.wishing.golden_paths.find(view.spec.golden_path)
-        spec = committed_change(view, wanted, path)
+        spec = committed_change(view, committed.spec or view.spec, path)
         if same_wish(spec, view.spec):
             return Consequence(view.name, "unchanged")
         asked = Asked(spec=spec, previous=view.spec, requested_by=person, cause="git")
@@ -154,6 +143,17 @@ class Webhooks:
         key = f"git {view.name} {committed.commit}"
         answered = await self.settling.carry_out(asker, key, fingerprint("git", {"commit": committed.commit}), draft)
         return Consequence(view.name, "begun", run_id=str(answered.request.event_id))
+
+
+def _nothing_to_do(view: EnvironmentView, committed: CommittedState) -> Consequence | None:
+    """Why nothing follows from what is committed; None where something does."""
+    if committed.refused:
+        return Consequence(view.name, "refused", committed.refused)
+    if committed.spec is None or committed.commit is None:
+        return Consequence(view.name, "ignored", "Its directory is gone; to delete it, ask for that by name.")
+    if committed.incarnation != view.incarnation:
+        return Consequence(view.name, "ignored", "The manifest is of another life of this name.")
+    return Consequence(view.name, "unchanged") if same_wish(committed.spec, view.spec) else None
 
 
 def _words(error: RefusalError) -> str:

@@ -13,6 +13,7 @@ from tests.unit.cli.samples import (
     URL,
     accepted,
     environment,
+    run,
     step,
     tell,
     verdict,
@@ -38,6 +39,15 @@ def test_a_creation_ends_on_the_url(slipway: Slipway, gateway: ScriptedGateway) 
     ):
         assert word in said.out
     assert gateway.unknown == []
+
+
+def test_a_catalogue_that_learns_of_the_end_a_moment_later_is_waited_for(
+    slipway: Slipway, gateway: ScriptedGateway
+) -> None:
+    tell(gateway, Stream(CREATION))
+    gateway.on("GET", f"/api/v1/runs/{RUN_ID}", Answer(run(state="running")), Answer(run()))
+    said = slipway("-o", "json", *CREATE)
+    assert json.loads(said.out)["run"]["state"] == "succeeded"
 
 
 def test_progress_is_on_standard_error_and_says_how_long_each_step_took(

@@ -84,6 +84,8 @@ class Rig:
     planner: MemoryPlanner = field(default_factory=MemoryPlanner)
     repository: MemoryRepository = field(default_factory=MemoryRepository)
     policy: Policy = field(default_factory=Policy)
+    hook: bool = True
+    """Whether a forge is set up."""
     streams_at_once: int = 20
     seconds: float = 0.0
     """What quotas take for the time that has passed."""
@@ -114,7 +116,7 @@ class Rig:
             living=self.living,
             planning=self.planning,
             webhooks=Webhooks(
-                source=Source(SecretStr(HOOK_SECRET)),
+                source=Source(SecretStr(HOOK_SECRET)) if self.hook else None,
                 deliveries=MemoryDeliveries(),
                 repository=self.repository,
                 settling=self.settling,

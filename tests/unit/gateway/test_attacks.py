@@ -81,7 +81,18 @@ def sent_values(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for item in value for text in sent_values(item)]
     known = {"name", "golden_path", "nodejs-api", "parameters", "instances", "region", "team", "repository", "kind"}
-    known |= {"role", "teams", "person", "admin", "state", "owner", "branch", "expires_in_days", "golden_path_version"}
+    known |= {
+        "role",
+        "teams",
+        "person",
+        "admin",
+        "state",
+        "owner",
+        "branch",
+        "expires_in_days",
+        "golden_path_version",
+        "reason",
+    }
     return [value] if isinstance(value, str) and value not in known and len(value) >= SHORTEST_TELLING else []
 
 

@@ -55,6 +55,9 @@ async def test_every_route_but_the_page_and_the_description_takes_a_token() -> N
                 continue
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert public == {"/", "/style.css", "/api/v1/openapi.json"}
+    async with rig.client() as client:
+        unsigned = await client.post("/api/v1/webhooks/forge", json={})
+    assert unsigned.status_code == 401
 
 
 async def test_whoever_has_no_role_is_told_before_the_body_is_looked_at() -> None:
