@@ -128,7 +128,7 @@ def _platform(environment: dict[str, str]) -> Iterator[float]:
 def _resident_megabytes(home: Path) -> float:
     """The proportional set size of every process of the platform: shared pages count once."""
     total = 0
-    for process in leftovers.find(Home(home)):
+    for process in leftovers.find(Home.at(home)):
         try:
             total += process.memory_full_info().pss
         except psutil.NoSuchProcess:
