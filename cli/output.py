@@ -179,7 +179,9 @@ def _json(value: Any, indent: int | None = None) -> str:
 def _yaml(value: Any) -> str:
     import yaml  # noqa: PLC0415 - most invocations, and every completion, do without it
 
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    # PyYAML writes U+0085 as it is, and reads it back as a space: where it occurs, everything odd is escaped.
+    readable = "\x85" not in json.dumps(value, ensure_ascii=False)
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=readable))
 
 
 def _joined(words: Sequence[Words]) -> Text:
