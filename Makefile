@@ -4,6 +4,8 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
+# The last line of a command is the one to read, also where another make runs this one.
+MAKEFLAGS += --no-print-directory
 
 VENV ?= .venv
 BIN := $(VENV)/bin
