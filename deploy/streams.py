@@ -116,7 +116,7 @@ async def provision(access: BusAccess) -> list[str]:
     Raises StreamsError when the bus cannot be reached, does not sync, or refuses a change.
     """
     await require_synced_storage(access)
-    async with _connected(access.url, access.deploy_nkey_file, inbox_prefix("deploy")) as client:
+    async with connected(access.url, access.deploy_nkey_file, inbox_prefix("deploy")) as client:
         jetstream = client.jetstream(timeout=_REPLY_SECONDS)
         changes: list[str] = []
         for stream in STREAMS:
@@ -131,7 +131,7 @@ async def require_synced_storage(access: BusAccess) -> None:
 
     With the default of two minutes a power cut loses acknowledged messages, on a cluster of three as well.
     """
-    async with _connected(access.url, access.system_nkey_file, "_INBOX.sys") as client:
+    async with connected(access.url, access.system_nkey_file, "_INBOX.sys") as client:
         servers = await _ask_all_servers(client, "$SYS.REQ.SERVER.PING.VARZ")
     if not servers:
         raise StreamsError("no server answered with its settings: is the credential one of the system account?")
@@ -158,7 +158,8 @@ async def _ask_all_servers(client: Client, subject: str) -> list[dict[str, Any]]
 
 
 @asynccontextmanager
-async def _connected(url: str, seed: Path, inbox: str) -> AsyncIterator[Client]:
+async def connected(url: str, seed: Path, inbox: str) -> AsyncIterator[Client]:
+    """A connection to the bus as the user of `seed`. Raises StreamsError with what the bus refused."""
     refused: list[str] = []
 
     async def note(error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""admin: what the platform team does. Dead letters, for now: list, show, replay."""
+"""admin: what the platform team does: dead letters, and the log and its copy."""
 
 import base64
 import json
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from cli.commands.platform import hand_over
 from cli.gateway import Json, at
 from cli.output import Column
 from cli.session import Session, session
@@ -99,3 +100,19 @@ def replay(context: typer.Context, number: Number) -> None:
         here.output.document(sent)
     else:
         here.output.say(f"Sent back to {sent['service']}. If it fails again: slipway admin dead-letters list")
+
+
+@admin.command("verify-log")
+def verify_log() -> None:
+    """Look whether the catalog's copy of the log is as it was written. On the platform's own machine."""
+    hand_over("verify-log")
+
+
+@admin.command("restore-log")
+def restore_log(
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Give up a log that has begun anew without its history.")
+    ] = False,
+) -> None:
+    """Put a lost log back from the catalog's copy. On the platform's own machine; its services stop meanwhile."""
+    hand_over("restore-log", *(["--discard"] if discard else []))

@@ -18,29 +18,29 @@ _PORT_BASE_VARIABLE = "SLIPWAY_PORT_BASE"
 
 def up() -> None:
     """Start the platform on this machine."""
-    _embedded("up")
+    hand_over("up")
 
 
 def down() -> None:
     """Stop it; its data stays."""
-    _embedded("down")
+    hand_over("down")
 
 
 def status(context: typer.Context) -> None:
     """Show its processes."""
-    _embedded("status", "--output", session(context).output.form)
+    hand_over("status", "--output", session(context).output.form)
 
 
 def demo() -> None:
     """Start it and create the environment demo-api."""
-    _embedded("demo")
+    hand_over("demo")
 
 
 def doctor(context: typer.Context) -> None:
     """Say what is wrong, and how to mend it: of this machine's platform, or of the gateway that --url names."""
     here = session(context)
     if here.url is None and (description() or _is_installed()):
-        _embedded("doctor", "--output", here.output.form)
+        hand_over("doctor", "--output", here.output.form)
     if not screen.show(here):
         raise typer.Exit(Exit.FAILED)
 
@@ -53,8 +53,8 @@ def _is_installed() -> bool:
         return False
 
 
-def _embedded(*arguments: str) -> NoReturn:
-    """Hand this process over to the embedded platform."""
+def hand_over(*arguments: str) -> NoReturn:
+    """Hand this process over to the embedded platform (`python -m deploy.embedded`)."""
     if not _is_installed():
         raise CommandError(
             "Only the command line is installed here, not the platform.",

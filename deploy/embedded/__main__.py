@@ -11,7 +11,7 @@ import signal
 import sys
 from types import FrameType
 
-from deploy.embedded import commands, doctor, logs, status
+from deploy.embedded import commands, doctor, log_commands, logs, status
 from deploy.embedded.errors import PlatformError
 from deploy.embedded.home import HOME_VARIABLE, Home
 from deploy.embedded.platform import Platform
@@ -50,16 +50,28 @@ def _run(options: argparse.Namespace) -> int:
             commands.down()
         case "restart":
             commands.restart(options.process)
+        case "reset":
+            commands.reset(confirmed=options.yes or bool(os.environ.get("SLIPWAY_YES")))
+        case "demo":
+            return commands.demo()
+        case "verify-log":
+            return log_commands.verify_log()
+        case "restore-log":
+            log_commands.restore_log(discard=options.discard)
+        case _:
+            return _look(options)
+    return 0
+
+
+def _look(options: argparse.Namespace) -> int:
+    """What changes nothing."""
+    match options.command:
         case "status":
             return 0 if status.show(Platform.as_recorded(), options.output) else 1
         case "logs":
             logs.show(Home.from_environment(), options.process, count=options.lines, follow=options.follow)
-        case "reset":
-            commands.reset(confirmed=options.yes or bool(os.environ.get("SLIPWAY_YES")))
         case "doctor":
             return 0 if doctor.show(Platform.as_recorded(), options.output) else 1
-        case "demo":
-            return commands.demo()
     return 0
 
 
@@ -86,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     for parser_ in (look, examine):
         parser_.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     commands_.add_parser("demo", help="start it and make the environment demo-api")
+    commands_.add_parser("verify-log", help="whether the catalog's copy of the log is as it was written")
+    restore = commands_.add_parser("restore-log", help="put a lost log back from the catalog's copy")
+    restore.add_argument("--discard", action="store_true", help="give up a log that has begun anew")
     return parser
 
 

@@ -1,0 +1,228 @@
+"""The catalog's copy of the log: whether it is intact, and the log put back from it.
+
+The stream holds the history of every environment, and so does the catalog. Where JetStream's storage is lost, what is
+missing is published again from the copy: subject, body and sequence as they were. The durable consumers begin at the
+first message; whoever hears an event again finds its own outcome in the log and does nothing (`chassis.looking`).
+
+Invariants: nothing is put after a message that is not the copy's own; what was put back stays when a restore is
+interrupted, and the next one goes on after it.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+
+import nats.errors
+import psycopg
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, NotFoundError
+
+from contracts import subjects
+from contracts.events import parse
+from contracts.topology import inbox_prefix
+from deploy.streams import BusAccess, StreamsError, connected, provision
+from services.catalog.domain.records import chained
+
+_PAGE = 2000
+_BATCH_MESSAGES = 500
+"""The server takes a thousand messages in an atomic batch (NATS ADR-50)."""
+_BATCH_BYTES = 4 << 20
+_REPLY_SECONDS = 30.0
+
+
+class LogCopyError(Exception):
+    """The copy or the log is not as it must be; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedMessage:
+    """A row of the catalog's event store."""
+
+    sequence: int
+    subject: bytes
+    body: bytes
+    hash: bytes
+    event_id: uuid.UUID | None
+    environment: str | None
+    version: int | None
+    kind: str | None
+    run_id: uuid.UUID | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What looking through the copy came to."""
+
+    messages: int
+    head: str
+    """The hash that all of it comes to, in hex: note it elsewhere, and a copy that was rewritten as a whole shows."""
+    broken_at: int | None = None
+    """The first sequence that is not as it was written."""
+    reason: str = ""
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether nothing was changed, added or taken away."""
+        return self.broken_at is None
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore came to, in messages."""
+
+    already_there: int
+    put_back: int
+
+
+def copied(catalog: psycopg.Connection, after: int = 0) -> Iterator[CopiedMessage]:
+    """The messages of the copy in the order of the log, those after a sequence. `catalog` may read its schema."""
+    while True:
+        rows = catalog.execute(
+            "SELECT sequence, subject, body, hash, event_id, environment, version, kind, run_id"
+            " FROM catalog.events WHERE sequence > %s ORDER BY sequence LIMIT %s",
+            (after, _PAGE),
+        ).fetchall()
+        yield from (CopiedMessage(*row) for row in rows)
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1][0]
+
+
+def verify(catalog: psycopg.Connection) -> Verdict:
+    """Look through the whole copy: every sequence there, every hash following from all before it, and every column
+    that people search by saying what the message itself says."""
+    head, last, versions = b"", 0, dict[str, int]()
+    for message in copied(catalog):
+        if reason := _wrong(message, head, last, versions):
+            return Verdict(last, head.hex(), message.sequence, reason)
+        head, last = message.hash, message.sequence
+    position = catalog.execute("SELECT sequence, hash FROM catalog.log_position").fetchone()
+    if position is None or (position[0], bytes(position[1])) != (last, head):
+        return Verdict(last, head.hex(), last + 1, "the end was cut off: the position recorded is another")
+    return Verdict(last, head.hex())
+
+
+def _wrong(message: CopiedMessage, head: bytes, last: int, versions: dict[str, int]) -> str:
+    if message.sequence != last + 1:
+        return f"message {last + 1} is missing"
+    if chained(head, message) != message.hash:
+        return "its subject, its body or its hash was changed"
+    if message.version is None:
+        return ""
+    event = parse(message.body)
+    said = (event.id, event.subject, event.kind, event.run_id)
+    if said != (message.event_id, message.environment, message.kind, message.run_id):
+        return "its columns say something else than its body"
+    if message.version != versions.get(event.subject, 0) + 1:
+        return f"it is version {message.version} of {event.subject}, after {versions.get(event.subject, 0)}"
+    versions[event.subject] = message.version
+    return ""
+
+
+async def discard_log(access: BusAccess) -> int:
+    """Delete the stream and make it anew, empty; answers how many messages it had. For a log that has gone on without
+    its history: the gateway says again what the catalog does not know."""
+    async with _jetstream(access) as (_, jetstream):
+        try:
+            messages = (await jetstream.stream_info(subjects.ENVIRONMENTS)).state.messages
+            await jetstream.delete_stream(subjects.ENVIRONMENTS)
+        except NotFoundError:
+            messages = 0
+    await provision(access)
+    return messages
+
+
+async def restore(access: BusAccess, catalog: psycopg.Connection, report: Callable[[int], None]) -> Restored:
+    """Put back what the log lacks of the copy; `report` hears how far it has come, as a sequence.
+
+    Raises `LogCopyError` where the log holds something else than the copy, or took a message of somebody's meanwhile;
+    `StreamsError` where the bus cannot be reached or refuses.
+    """
+    await provision(access)
+    async with _jetstream(access) as (client, jetstream):
+        there = await _common(jetstream, catalog)
+        at = there
+        for batch in _batches(copied(catalog, there)):
+            await _put(client, batch)
+            at = batch[-1].sequence
+            report(at)
+    return Restored(there, at - there)
+
+
+@asynccontextmanager
+async def _jetstream(access: BusAccess) -> AsyncIterator[tuple[Client, JetStreamContext]]:
+    async with connected(access.url, access.deploy_nkey_file, inbox_prefix("deploy")) as client:
+        yield client, client.jetstream(timeout=_REPLY_SECONDS)
+
+
+async def _common(jetstream: JetStreamContext, catalog: psycopg.Connection) -> int:
+    """How many messages the log has, all of them the copy's. The last one stands for those before it: sequences are
+    given once, and nobody but a restore puts one back."""
+    last = (await jetstream.stream_info(subjects.ENVIRONMENTS)).state.last_seq
+    row = catalog.execute("SELECT max(sequence) FROM catalog.events").fetchone()
+    copied_last = (row and row[0]) or 0
+    for sequence in sorted({1, min(last, copied_last)}) if last and copied_last else ():
+        found = await jetstream.get_msg(subjects.ENVIRONMENTS, seq=sequence)
+        ours = next(copied(catalog, sequence - 1))
+        if (found.data, (found.subject or "").encode(errors="surrogateescape")) != (ours.body, ours.subject):
+            raise LogCopyError(
+                f"message {sequence} of the log is not the copy's: the log has begun anew without its history. "
+                "Stop the services and run restore-log with --discard: what the log has now is given up, and what the "
+                "catalog does not know is said again by the gateway"
+            )
+    return min(last, copied_last)
+
+
+def _batches(messages: Iterator[CopiedMessage]) -> Iterator[list[CopiedMessage]]:
+    batch: list[CopiedMessage] = []
+    size = 0
+    for message in messages:
+        if batch and (len(batch) == _BATCH_MESSAGES or size + len(message.body) > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += len(message.body)
+    if batch:
+        yield batch
+
+
+async def _put(client: Client, batch: list[CopiedMessage]) -> None:
+    """Store a batch whole or not at all, right after the message before its first."""
+    if any(after.sequence != before.sequence + 1 for before, after in pairwise(batch)):
+        raise LogCopyError("the copy has a hole: run verify-log, and restore a backup of the catalog's database")
+    batch_id = uuid.uuid4().hex
+    for number, message in enumerate(batch, 1):
+        headers = {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
+        if number == 1:
+            headers["Nats-Expected-Last-Sequence"] = str(message.sequence - 1)
+        if message.version is not None:  # the first of its id: a second in a batch would refuse all of it
+            headers["Nats-Msg-Id"] = str(message.event_id)
+        subject = _publishable(message.subject)
+        if number < len(batch):
+            await client.publish(subject, message.body, headers=headers)
+            continue
+        headers["Nats-Batch-Commit"] = "1"
+        try:
+            answer = json.loads((await client.request(subject, message.body, _REPLY_SECONDS, headers=headers)).data)
+        except (nats.errors.Error, APIError) as error:
+            raise StreamsError(f"the bus did not store what was put back: {error or 'no answer'}") from error
+        if refusal := answer.get("error"):
+            raise LogCopyError(
+                f"the log took a message of somebody else's meanwhile ({refusal.get('description')}): "
+                "stop the services first"
+            )
+
+
+def _publishable(subject: bytes) -> str:
+    """A subject as the client can publish it. One that is no UTF-8 comes back as a neighbour of its own: only a message
+    that nobody believed has one, and its sequence must not be lost."""
+    try:
+        return subject.decode()
+    except UnicodeDecodeError:
+        return f"environment.{subject.hex()}.undecodable"
