@@ -80,6 +80,8 @@ class ForgeProcess:
             "SLIPWAY_FORGE_URL": self.url,
             "SLIPWAY_FORGE_DATA": str(self.data),
             "SLIPWAY_FORGE_TOKENS_FILE": str(self.directory / "tokens.json"),
+            # Most tests push for another reason than to see something run.
+            "SLIPWAY_FORGE_ACTIONS_ENABLED": "false",
             **self.extra,
         }
         self.child = start_module("deploy.embedded.forge", environment, self.directory)

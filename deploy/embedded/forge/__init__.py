@@ -1,5 +1,5 @@
 """The forge: a stand-in for GitHub on one machine. It speaks the part of GitHub's REST protocol that Slipway uses
-and Git's smart HTTP protocol, over real bare repositories; it is not GitHub.
+and Git's smart HTTP protocol, over real bare repositories, and runs their workflows (`workflows/`); it is not GitHub.
 
 Invariant: what Git holds (objects, refs, history) is read from the bare repository at every request and never copied
 into the database; the database holds only what Git has no place for (ids, descriptions, pull requests, issues,

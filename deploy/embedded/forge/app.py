@@ -46,6 +46,10 @@ from deploy.embedded.forge.settings import ForgeSettings
 from deploy.embedded.forge.smart_http import SmartHttp
 from deploy.embedded.forge.store import Store
 from deploy.embedded.forge.urls import Urls
+from deploy.embedded.forge.workflows import routes as workflow_routes
+from deploy.embedded.forge.workflows.actions import Actions
+from deploy.embedded.forge.workflows.identity import ISSUER_PATH
+from deploy.embedded.forge.workflows.pages import RunPages
 
 # Order matters within a repository: `/commits/{ref}/status` before `/commits/{ref}`.
 _ROUTERS = (
@@ -54,6 +58,8 @@ _ROUTERS = (
     git_data.router,
     refs.router,
     contents.router,
+    # Before `/commits/{ref}`, as above.
+    workflow_routes.router,
     commits.router,
     merges.router,
     pulls.router,
@@ -86,10 +92,12 @@ def build(settings: ForgeSettings, listeners: Sequence[PushListener] = ()) -> AS
         merges.FirstBranchIsDefault(forge),
         merges.PullsFollowBranches(forge),
         hooks.say_push,
-        *listeners,
     ]
+    workflows = Actions(forge, data)
+    workflows.listen()
+    pushes.listeners += listeners
     guarded = Guard(
-        _routes(forge, deliveries),
+        _routes(forge, deliveries, workflows),
         url=settings.url,
         tokens=tokens,
         limit=RateLimit(settings.requests_per_hour),
@@ -103,14 +111,17 @@ def build(settings: ForgeSettings, listeners: Sequence[PushListener] = ()) -> AS
     )
 
 
-def _routes(forge: Forge, deliveries: Deliveries) -> FastAPI:
+def _routes(forge: Forge, deliveries: Deliveries, workflows: Actions) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(forge.pushes.recover)
+        # In this thread: it lives as long as the forge, and so do those that it starts.
+        workflows.start()
         sending = asyncio.create_task(deliveries.run())
         try:
             yield
         finally:
+            await run_in_threadpool(workflows.stop)
             sending.cancel()
             with suppress(asyncio.CancelledError):
                 await sending
@@ -127,6 +138,7 @@ def _routes(forge: Forge, deliveries: Deliveries) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.forge = forge
+    app.state.actions = workflows
     errors.install(app)
     app.router.routes += _health(forge)
     rest = APIRouter(dependencies=[Depends(_name_span)])
@@ -135,10 +147,12 @@ def _routes(forge: Forge, deliveries: Deliveries) -> FastAPI:
     app.add_api_route(API_PREFIX, _root, methods=["GET"])
     app.include_router(rest, prefix=API_PREFIX)
     app.include_router(rest)
+    app.include_router(workflow_routes.identity_router, prefix=ISSUER_PATH)
     smart = SmartHttp(forge.settings, forge.git, forge.repositories, forge.pushes)
     for action in ("info/refs", "git-upload-pack", "git-receive-pack"):
         app.router.routes.append(Route(f"/{{owner}}/{{repo}}/{action}", smart))
-    app.router.routes += Pages(forge).routes()
+    pages = Pages(forge)
+    app.router.routes += [*RunPages(pages, workflows).routes(), *pages.routes()]
     return app
 
 

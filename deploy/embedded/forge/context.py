@@ -4,7 +4,7 @@ Every route on a repository takes one of the dependencies at the foot of this fi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -37,6 +37,12 @@ class Forge:
     repositories: Repositories
     pushes: Pushes
     hooks: Hooks
+    pull_listeners: "list[PullListener]" = field(default_factory=list)
+    """Called with what was done to a pull request and its number, once it is done."""
+
+    def bare(self, repository: Repository) -> Bare:
+        """The Git side of a repository."""
+        return Bare(self.git, repository.id)
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,9 @@ class Access(Call):
         """Raises ForgeError 403 when the caller may do less than `role`."""
         if RANK[self.role] < RANK[role]:
             raise forbidden()
+
+
+PullListener = Callable[[Access, str, int], None]
 
 
 def get_call(request: Request) -> Call:

@@ -1,5 +1,6 @@
 """What every request passes before anything else looks at it: the host it names, where it comes from, who sends it
-and how many they sent. Default deny: only the root page, its style sheet and the health checks are open.
+and how many they sent. Default deny: only the root page, its style sheet, the health checks and what says who a job is
+are open.
 
 A browser keeps a Basic password and sends it along with other sites' requests, so a request that changes something
 must not come from another origin, and the Host must be ours (DNS rebinding).
@@ -23,6 +24,8 @@ from deploy.embedded.forge.records import Repositories
 
 API_PREFIX: Final = "/api/v3"
 OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/assets/forge.css"})
+# Jobs and those who check their tokens; the route for jobs looks at the request token itself.
+_IDENTITY: Final = re.compile(r"/_services/token/(?:\.well-known/(?:openid-configuration|jwks)|jobs/[0-9]{1,18})")
 _API_ROOTS: Final = frozenset(
     {
         "admin",
@@ -112,7 +115,7 @@ class Guard:
         origin = headers.get("origin")
         if scope["method"] not in _SAFE_METHODS and origin is not None and origin.lower() != self._origin:
             return ForgeError(403, "Requests from other sites may not change anything here").response()
-        if path in OPEN_PATHS:
+        if path in OPEN_PATHS or _IDENTITY.fullmatch(path):
             return None
         principal = self._tokens.principal(headers.get("authorization"))
         if principal is None:

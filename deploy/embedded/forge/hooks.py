@@ -118,6 +118,10 @@ class Hooks:
                 traceparent=push.traceparent,
             )
 
+    def payload_of(self, push: Push) -> dict[str, Any]:
+        """The whole body of a push's event."""
+        return self._push_payload(push) | self._common(push.repository, push.pusher)
+
     def _push_payload(self, push: Push) -> dict[str, Any]:
         bare = Bare(self.git, push.repository.id)
         page = self.urls.page(push.repository.full_name)

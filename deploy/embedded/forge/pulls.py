@@ -59,19 +59,18 @@ def find(access: Access, number: int) -> Row:
     return row
 
 
+def payload(access: Access, action: str, number: int, **more: Any) -> dict[str, Any]:
+    """What the `pull_request` event says beside who and where."""
+    return {"action": action, "number": number, "pull_request": full_shape(access, find(access, number)), **more}
+
+
 def say(access: Access, action: str, number: int, **more: Any) -> None:
-    """The `pull_request` webhook."""
+    """The `pull_request` event: webhooks, and whoever listens within the forge."""
     access.forge.hooks.say(
-        access.repository,
-        "pull_request",
-        access.caller,
-        lambda: {
-            "action": action,
-            "number": number,
-            "pull_request": full_shape(access, find(access, number)),
-            **more,
-        },
+        access.repository, "pull_request", access.caller, lambda: payload(access, action, number, **more)
     )
+    for listener in access.forge.pull_listeners:
+        listener(access, action, number)
 
 
 def _end(access: Access, ref: str, sha: str, owner: dict[str, Any], repository: dict[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,9 @@ def delete_repository(access: AdministeredEvenArchived) -> Response:
     """Delete it with everything in it. Its number is not used again."""
     with access.forge.store.transaction():
         access.forge.store.execute("DELETE FROM repositories WHERE id = ?", [access.repository.id])
-        access.forge.git.delete(access.repository.id)
+    # Last: a forge that dies here has a directory too many, which nobody can reach; a repository without its directory
+    # would be there and could neither be read nor deleted.
+    access.forge.git.delete(access.repository.id)
     return Response(status_code=204)
 
 

@@ -46,3 +46,16 @@ class ForgeSettings(BaseSettings):
     """How often a webhook delivery is tried before it is given up."""
     delivery_retry_seconds: float = Field(default=1, gt=0)
     """Pause before the second try; it doubles with each one, up to five minutes."""
+
+    actions_enabled: bool = True
+    """Whether pushes and pull requests run workflows."""
+    actions_concurrent_jobs: int = Field(default=2, ge=1, le=64)
+    """How many jobs run at once, all repositories together."""
+    actions_job_timeout_seconds: float = Field(default=1800, gt=0)
+    """The longest a job may take, whatever its `timeout-minutes` says."""
+    actions_path: str = ""
+    """PATH of jobs; empty means the forge's own without the directories of its Python environment."""
+    actions_hidden: str = ""
+    """Directories that jobs must not see beside the forge's own data, separated as in PATH."""
+    actions_fence: bool = True
+    """Whether jobs run behind a fence of namespaces where the kernel allows it (see workflows/fence.py)."""

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 Row = sqlite3.Row
-SCHEMA_VERSION = 1
+_SCRIPTS = ("schema.sql", "workflows.sql")
+"""Each brings the database from one version to the next."""
+SCHEMA_VERSION = len(_SCRIPTS)
 
 
 class StoreError(Exception):
@@ -44,9 +46,9 @@ class Store:
         found = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if found > SCHEMA_VERSION:
             raise StoreError(f"the database has schema {found}, this forge knows {SCHEMA_VERSION}: upgrade the forge")
-        if found < SCHEMA_VERSION:
-            script = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
-            self._connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
+        for version, name in enumerate(_SCRIPTS[found:], found + 1):
+            script = files(__package__).joinpath(name).read_text(encoding="utf-8")
+            self._connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {version};\nCOMMIT;")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -108,7 +108,7 @@ async def test_a_manifest_offers_the_models_kinds_lifetimes_instances_and_links(
     ours, theirs = (found.parameters.properties["instances"] for found in (other, model))
     assert (ours.minimum, ours.maximum, ours.default) == (theirs.minimum, theirs.maximum, theirs.default)
     assert set(other.overridable) <= set(model.overridable)
-    assert other.links == model.links.model_copy(update={"runbook": f"/golden-paths/{name}/runbook"})
+    assert other.links == model.links.model_copy(update={"runbook": f"/golden-paths/{name}"})
 
 
 @each_other

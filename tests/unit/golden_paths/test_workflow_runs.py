@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email import message_from_bytes
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,7 +33,8 @@ class Platform:
         self.url = ""
         self.token_requests: list[tuple[str, str | None]] = []
         self.deployments: list[tuple[str, str | None, Message]] = []
-        self.answer = 202
+        self.answer = 200
+        self.outcome: dict[str, object] = {"state": "succeeded"}
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def platform() -> Iterator[Platform]:
     seen = Platform()
 
     class Handler(BaseHTTPRequestHandler):
-        def reply(self, status: int, body: dict[str, str]) -> None:
+        def reply(self, status: int, body: Mapping[str, object]) -> None:
             self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
@@ -54,7 +55,7 @@ def platform() -> Iterator[Platform]:
             body = self.rfile.read(int(self.headers["content-length"]))
             form = message_from_bytes(b"content-type: " + self.headers["content-type"].encode() + b"\r\n\r\n" + body)
             seen.deployments.append((self.path, self.headers["authorization"], form))
-            self.reply(seen.answer, {"title": "An answer"})
+            self.reply(seen.answer, seen.outcome)
 
         def log_message(self, *_: object) -> None:
             """Quiet."""
@@ -123,6 +124,7 @@ def test_a_push_is_tested_and_its_release_handed_to_slipway(
     assert "./package.json" in names
     assert not any(name.startswith(("./.git/", "./.github")) for name in names)
     assert ID_TOKEN not in done.stdout + done.stderr
+    assert f"Deployed {told['commit'][:12]} to demo-api." in done.stdout
     check_it_starts(tmp_path / "release", asyncio.run(PATHS.find(golden_path)).runtime)
 
 
@@ -173,8 +175,19 @@ def test_what_fails_its_tests_is_not_deployed(checkout: Path, platform: Platform
     assert platform.deployments == []
 
 
-def test_where_slipway_refuses_the_push_fails_and_shows_its_answer(checkout: Path, platform: Platform) -> None:
-    platform.answer = 403
+@pytest.mark.parametrize(
+    ("status", "outcome", "said"),
+    [
+        (403, {"title": "Who is that?", "next_step": "Ask."}, "Not deployed. Who is that? Ask."),
+        (200, {"state": "failed", "reason": "It is\n::not healthy", "lines": ["::error::no"]}, "It is ::not healthy"),
+        (202, {}, "Not deployed. Slipway answered 202."),
+    ],
+)
+def test_where_slipway_does_not_deploy_the_push_fails_and_says_why(
+    checkout: Path, platform: Platform, status: int, outcome: dict[str, object], said: str
+) -> None:
+    platform.answer, platform.outcome = status, outcome
     done = run(checkout, platform, f"SLIPWAY_URL={platform.url}")
     assert done.returncode != 0
-    assert "An answer" in done.stdout
+    assert said in done.stdout
+    assert all(f"| {line}" in done.stdout for line in outcome.get("lines", ()))  # type: ignore[attr-defined]
