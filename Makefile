@@ -72,6 +72,10 @@ reset: installed ## Stop the platform and delete everything it has (asks first)
 test: $(STAMP) $(if $(ARGS),,lint) ## Lint, then run every test; only some: make test ARGS=tests/unit
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: faults
+faults: $(STAMP) ## Kill services and parts at every point of every step, and look from outside (SEED=… MINUTES=… at random)
+	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## Run the benchmarks
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -1,5 +1,5 @@
-"""Creation with the real parts: Terraform, Postgres, DNS, the ingress, OpenBao, the forge; and what it costs to run
-them. A platform of its own in a temporary home, on free ports."""
+"""Creation, plans and deletion with the real parts: Terraform, Postgres, DNS, the ingress, OpenBao, the forge; and what
+it costs to run them. A platform of its own in a temporary home, on free ports."""
 
 import os
 import subprocess
@@ -39,12 +39,28 @@ class Client:
 
     def create(self, name: str) -> dict[str, Any]:
         """Create an environment; returns its run once that has ended well."""
-        with httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, trust_env=False
-        ) as http:
-            accepted = http.post("/api/v1/environments", json={"name": name, "golden_path": "nodejs-api"}, timeout=30)
-            accepted.raise_for_status()
-            run_id = accepted.json()["run"]["id"]
+        return self._run("POST", "/api/v1/environments", {"name": name, "golden_path": "nodejs-api"})
+
+    def delete(self, name: str) -> dict[str, Any]:
+        """Delete an environment; returns its run once that has ended well."""
+        return self._run("DELETE", f"/api/v1/environments/{name}")
+
+    def plan(self, name: str) -> float:
+        """Seconds until the plan of a new environment is there."""
+        with self._http() as http:
+            began = time.perf_counter()
+            body = {"name": name, "golden_path": "nodejs-api"}
+            http.post("/api/v1/environments:plan", json=body, timeout=30).raise_for_status()
+            return time.perf_counter() - began
+
+    def _http(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False)
+
+    def _run(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+        with self._http() as http:
+            accepted = http.request(method, path, json=body, timeout=30).raise_for_status()
+            name, run_id = accepted.json()["environment"]["name"], accepted.json()["run"]["id"]
             deadline = time.monotonic() + _LIMIT_SECONDS
             while time.monotonic() < deadline:
                 run: dict[str, Any] = http.get(f"/api/v1/runs/{run_id}", timeout=30).raise_for_status().json()
@@ -57,7 +73,7 @@ class Client:
 
 
 def measure() -> list[Figure]:
-    """Starting, resting, creating one at a time, creating eight at once."""
+    """Starting, resting, creating one at a time, creating eight at once, planning, deleting."""
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as directory:
         environment = {
             **os.environ,
@@ -66,9 +82,9 @@ def measure() -> list[Figure]:
         }
         starts = []
         for _ in range(STARTS):
-            with _platform(environment) as seconds:
+            with platform(environment) as seconds:
                 starts.append(seconds)
-        with _platform(environment):
+        with platform(environment):
             home = Path(environment["SLIPWAY_HOME"])
             client = Client(
                 f"http://127.0.0.1:{environment['SLIPWAY_PORT_BASE']}",
@@ -109,11 +125,22 @@ def _creations(client: Client) -> list[Figure]:
         ),
         *steps,
         Figure(f"creation, {TOGETHER} at once, all done", all_seconds, "s", 8, detail=f"slowest one {slowest:.2f} s"),
+        *_other_runs(client),
+    ]
+
+
+def _other_runs(client: Client) -> list[Figure]:
+    plans = [client.plan(f"planned-{number}") for number in range(ALONE)]
+    runs = [client.delete(f"alone-{number}") for number in range(ALONE)]
+    took = [_seconds(run["requested_at"], run["ended_at"]) for run in runs]
+    return [
+        Figure("plan of a new environment, p50", percentile(plans, 0.5), "s", 3, detail=f"slowest {max(plans):.2f} s"),
+        Figure("deletion, p50", percentile(took, 0.5), "s", detail=f"of {ALONE}; slowest {max(took):.2f} s"),
     ]
 
 
 @contextmanager
-def _platform(environment: dict[str, str]) -> Iterator[float]:
+def platform(environment: dict[str, str]) -> Iterator[float]:
     """A running platform; yields the seconds that `up` took."""
     command = [sys.executable, "-m", "deploy.embedded"]
     began = time.perf_counter()

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from contracts.envelope import ServiceName
 from contracts.topology import SERVICES
 from deploy.embedded.ports import free_port
 from deploy.embedded.processes import Launch, spawn
@@ -125,8 +126,9 @@ def stage(
     otlp_endpoint: str = "",
     twins: str = "benchmarks.twins",
     settings: Mapping[str, str] | None = None,
+    names: Sequence[ServiceName] = SERVICES,
 ) -> Iterator[Stage]:
-    """Six services with twins for the outside, ready for requests.
+    """Six services with twins for the outside, or those of `names`, ready for requests.
 
     `otlp_endpoint` turns tracing on; `twins` is the module that runs a service with its twins; `settings` are further
     variables of every service's environment.
@@ -137,7 +139,7 @@ def stage(
         gateway_port = free_port()
         on = Stage(nats, postgres, directory, f"http://127.0.0.1:{gateway_port}", services := {})
         on.event_key_file.write_text(os.urandom(32).hex())
-        for name in SERVICES:
+        for name in names:
             health_port = free_port()
             environment = _environment(name, on, health_port) | {
                 "SLIPWAY_OTLP_ENDPOINT": otlp_endpoint,

@@ -6,6 +6,7 @@ subject, never a mere timeout; a missing message and an unanswered question are 
 """
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,10 +21,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
-from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from chassis import tracing
 from chassis.failures import PermanentError, TransientError
+from chassis.requests import Requests
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +34,7 @@ WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 """A conditional publish was refused: on a single server (10071), or on a cluster while a rival is in flight (10164)."""
 SAME_ID_IN_FLIGHT: Final = 10158
 EXIT_BUS_CLOSED: Final = 70
+_NO_MESSAGE: Final = "404"
 
 
 class ConflictError(Exception):
@@ -95,6 +97,7 @@ class Bus:
         self.inbox_prefix = inbox_prefix
         self._stopping = False
         self._denied: dict[str, str] = {}
+        self._requests: Requests | None = None
         self.broker = NatsBroker(
             url.split(","),
             name=name,
@@ -117,6 +120,9 @@ class Bus:
         """Connect, waiting for the server as long as it takes."""
         await self.broker.connect()
         _survive_any_subject(self.client)
+        requests = Requests(self.client)
+        await requests.listen()
+        self._requests = requests
 
     async def start(self) -> None:
         """Begin delivering to the broker's subscribers."""
@@ -166,31 +172,28 @@ class Bus:
         Repeating is safe: the same `message_id` is kept once. Raises `ConflictError` where `expect` does not hold,
         `PermanentError` where the subject is denied, `TransientError` where the bus does not answer.
         """
-        sent = {**(headers or {}), "Nats-Msg-Id": message_id}
+        sent = {**(headers or {}), "Nats-Msg-Id": message_id, "Nats-Expected-Stream": stream}
         if expect is not None:
             sent["Nats-Expected-Last-Subject-Sequence"] = str(expect.last_sequence)
             sent["Nats-Expected-Last-Subject-Sequence-Subject"] = expect.subject_filter
-        jetstream = self.jetstream
         for _ in range(PUBLISH_TRIES):
             try:
-                ack = await jetstream.publish(
-                    subject, body, timeout=PUBLISH_TIMEOUT_SECONDS, stream=stream, headers=dict(sent)
-                )
-            except (TimeoutError, nats.errors.TimeoutError):
+                answer = await self._request(subject, body, PUBLISH_TIMEOUT_SECONDS, sent)
+            except TimeoutError:
                 self._raise_if_denied(subject)
                 continue
-            except NoStreamResponseError as error:
+            except nats.errors.NoRespondersError as error:
                 raise TransientError(f"the stream {stream} does not answer") from error
-            except (nats.errors.ConnectionClosedError, nats.errors.ConnectionReconnectingError) as error:
+            except nats.errors.Error as error:
                 raise TransientError("the bus is away") from error
-            except APIError as error:
-                if error.err_code in WRONG_LAST_SEQUENCE:
-                    raise ConflictError(str(error.description)) from error
-                if error.err_code != SAME_ID_IN_FLIGHT:
-                    raise TransientError(f"the bus refused a message: {error.description}") from error
-                await asyncio.sleep(0.05)
-            else:
-                return Stored(ack.stream, ack.seq, bool(ack.duplicate))
+            told = json.loads(answer.data)
+            if (refused := told.get("error")) is None:
+                return Stored(told["stream"], told["seq"], told.get("duplicate", False))
+            if refused.get("err_code") in WRONG_LAST_SEQUENCE:
+                raise ConflictError(str(refused.get("description")))
+            if refused.get("err_code") != SAME_ID_IN_FLIGHT:
+                raise TransientError(f"the bus refused a message: {refused.get('description')}")
+            await asyncio.sleep(0.05)
         raise TransientError(f"the bus did not confirm a message on {subject}")
 
     async def hint(self, subject: str, body: bytes) -> None:
@@ -206,13 +209,19 @@ class Bus:
         api_subject = f"$JS.API.DIRECT.GET.{stream}.{subject}"
         for _ in range(PUBLISH_TRIES):
             try:
-                return await self.jetstream.get_msg(stream, subject=subject, direct=True)
-            except NotFoundError:
-                return None
-            except (TimeoutError, nats.errors.TimeoutError):
+                answer = await self._request(api_subject, b"", PUBLISH_TIMEOUT_SECONDS, None)
+            except TimeoutError:
                 self._raise_if_denied(api_subject)
-            except (APIError, nats.errors.NoRespondersError, nats.errors.ConnectionClosedError) as error:
+                continue
+            except nats.errors.Error as error:
                 raise TransientError(f"the stream {stream} cannot be read: {error}") from error
+            headers = answer.headers or {}
+            if "Nats-Sequence" in headers:
+                place = int(headers["Nats-Sequence"])
+                return RawStreamMsg(headers.get("Nats-Subject"), place, answer.data, headers=headers, stream=stream)
+            if headers.get("Status") == _NO_MESSAGE:
+                return None
+            raise TransientError(f"the stream {stream} cannot be read: {headers.get('Description')}")
         raise TransientError(f"the stream {stream} does not answer")
 
     async def ask(
@@ -223,8 +232,8 @@ class Bus:
         if parent := tracing.traceparent():
             sent["traceparent"] = parent
         try:
-            return await self.client.request(subject, body, timeout=timeout_seconds, headers=sent or None)
-        except (TimeoutError, nats.errors.TimeoutError) as error:
+            return await self._request(subject, body, timeout_seconds, sent or None)
+        except TimeoutError as error:
             self._raise_if_denied(subject)
             raise TransientError(f"no answer to {subject} within {timeout_seconds:g} s") from error
         except (
@@ -237,6 +246,11 @@ class Bus:
     async def listen(self, subject: str, receive: Callable[[Msg], Awaitable[None]], *, queue: str = "") -> Subscription:
         """Receive what is published from now on; replicas that name the same `queue` share it."""
         return await self.client.subscribe(subject, queue=queue, cb=receive)
+
+    async def _request(self, subject: str, body: bytes, timeout_seconds: float, headers: dict[str, str] | None) -> Msg:
+        if self._requests is None:
+            raise nats.errors.ConnectionClosedError
+        return await self._requests.ask(subject, body, timeout_seconds=timeout_seconds, headers=headers)
 
     def _raise_if_denied(self, subject: str) -> None:
         if subject in self._denied:

@@ -12,10 +12,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
+from uuid import uuid4
 
 import structlog
 from faststream import AckPolicy
-from faststream.nats import ConsumerConfig, JStream, NatsMessage, PullSub
+from faststream.nats import NatsMessage
 from nats.aio.msg import Msg
 from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
@@ -27,6 +28,7 @@ from chassis.heartbeat import Heartbeat
 from chassis.identity import EventKey
 from chassis.looking import Sight, is_first_copy, look
 from chassis.publishing import Publisher
+from chassis.pulling import Pull
 from contracts import subjects
 from contracts.envelope import Event, ServiceName, Value
 from contracts.events import parse
@@ -36,6 +38,8 @@ _log = structlog.get_logger(__name__)
 
 E = TypeVar("E", bound=Event)
 
+_OTHER: Final = "other"
+"""What the metrics call a kind of event that a service does not hear."""
 DELIVERIES_BEFORE_POISON: Final = 12
 """A message that was delivered this often without ever being settled is taken to kill whoever handles it."""
 
@@ -97,37 +101,51 @@ class Consumer:
     ack_wait_seconds: float
     on_waiting: WaitingListener = _nobody_listens
     _rows: Mapping[str, Subscription[Any]] = field(init=False)
+    _meters: Mapping[str, metrics.Meter] = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
     _heartbeat: Heartbeat = field(init=False)
+    _pulls: list[Pull] = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _draining: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._rows = {row.hears.kind: row for row in self.subscriptions}
+        self._meters = {kind: metrics.Meter(self.service, kind) for kind in (*self._rows, _OTHER)}
         self._slots = asyncio.Semaphore(self.workers)
         self._heartbeat = Heartbeat(self.ack_wait_seconds)
-        for spec in self.durables:
-            self.bus.broker.subscriber(
-                stream=JStream(spec.stream, declare=False),
-                durable=spec.durable,
-                pull_sub=PullSub(batch_size=self.fetch_batch, timeout=self.ack_wait_seconds / 3),
-                config=ConsumerConfig(filter_subjects=list(spec.filter_subjects)),
-                ack_policy=AckPolicy.MANUAL,
-                inbox_prefix=f"{self.bus.inbox_prefix}.".encode(),
-            )(self._receive)
+        self._pulls = [self._subscribe(spec) for spec in self.durables]
+
+    def _subscribe(self, spec: ConsumerSpec) -> Pull:
+        """FastStream hears what arrives at an inbox; what is asked to go there is a standing request of ours. Its own
+        fetching asks twice for nearly every message, and starts a group of tasks for each."""
+        inbox = f"{self.bus.inbox_prefix}.{spec.stream}.{uuid4().hex}"
+        pull = Pull(self.bus, spec, self._receive, self._room, inbox=inbox)
+
+        async def hear(message: NatsMessage) -> None:
+            await pull.on_message(message.raw_message)
+
+        subscriber = self.bus.broker.subscriber(inbox, parser=_as_it_is, ack_policy=AckPolicy.MANUAL, no_reply=True)
+        subscriber(hear)
+        return pull
 
     @property
     def durables(self) -> tuple[ConsumerSpec, ...]:
-        """The durable consumers this service fetches from."""
-        return tuple(spec for spec in CONSUMERS if spec.service == self.service)
+        """The durable consumers of events that this service fetches from. Facts are heard by whoever wants them."""
+        heard = {subjects.ENVIRONMENTS, subjects.REPLAYS}
+        return tuple(spec for spec in CONSUMERS if spec.service == self.service and spec.stream in heard)
 
-    async def keep_alive(self) -> None:
-        """Beat for every message in flight, until cancelled."""
-        await self._heartbeat.run()
+    async def run(self) -> None:
+        """Fetch, and beat for every message in flight, until cancelled. FastStream must have been started."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._heartbeat.run())
+            for pull in self._pulls:
+                tasks.create_task(pull.run())
 
     async def drain(self, grace_seconds: float) -> None:
         """Finish what is in flight within `grace_seconds`; hand the rest back, to be delivered at once to another."""
         self._draining = True
+        for pull in self._pulls:
+            await pull.stop()
         for subscriber in self.bus.broker.subscribers:
             await subscriber.stop()
         if self._tasks:
@@ -137,33 +155,34 @@ class Consumer:
             if late:
                 await asyncio.wait(late)
 
-    async def _receive(self, message: NatsMessage) -> None:
-        """Take a message into the work in flight. Returns when a worker has it, so that fetching waits for workers,
-        never one message for another's end."""
-        raw: Msg = message.raw_message
+    def _room(self) -> int:
+        """How many messages may be asked for: no more than can be begun at once."""
+        return min(self.fetch_batch, self.workers - len(self._tasks))
+
+    def _receive(self, raw: Msg) -> None:
+        """Take a message into the work in flight."""
         self._heartbeat.add(id(raw), raw.in_progress)
-        try:
-            await self._slots.acquire()
-        except asyncio.CancelledError:
-            self._heartbeat.remove(id(raw))
-            await raw.nak()
-            raise
-        if self._draining:
-            self._slots.release()
-            self._heartbeat.remove(id(raw))
-            await raw.nak()
-            return
         task = asyncio.create_task(self._work(raw))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        for pull in self._pulls:
+            pull.go_on()
 
     async def _work(self, raw: Msg) -> None:
         started = time.perf_counter()
-        kind = raw.subject.rpartition(".")[2]
-        metrics.IN_FLIGHT.labels(self.service).inc()
+        meter = self._meters.get(raw.subject.rpartition(".")[2]) or self._meters[_OTHER]
+        meter.begin()
         outcome = "handed back"
         try:
-            outcome = await self._settle(raw)
+            # Two durables may have been asked for the same free worker.
+            async with self._slots:
+                if self._draining:
+                    await raw.nak()
+                else:
+                    outcome = await self._settle(raw)
         except asyncio.CancelledError:
             await raw.nak()
         except Exception as error:  # noqa: BLE001 - the last line: nothing may end the loop, and nothing is dropped
@@ -171,12 +190,7 @@ class Consumer:
             await raw.nak(delay=RETRY_DELAYS_SECONDS[0])
         finally:
             self._heartbeat.remove(id(raw))
-            self._slots.release()
-            metrics.IN_FLIGHT.labels(self.service).dec()
-            metrics.HANDLED.labels(self.service, kind if kind in self._rows else "other", outcome).inc()
-            metrics.DURATION.labels(self.service, kind if kind in self._rows else "other").observe(
-                time.perf_counter() - started
-            )
+            meter.end(outcome, time.perf_counter() - started)
 
     async def _settle(self, raw: Msg) -> str:
         try:
@@ -310,6 +324,12 @@ class Consumer:
             reason=reason,
             error=text,
         )
+
+
+async def _as_it_is(raw: Msg) -> NatsMessage:
+    """For FastStream: nothing of a message is its business. Its own parser would take it for one that nobody is to
+    acknowledge."""
+    return NatsMessage(raw_message=raw, body=raw.data)
 
 
 def _stop_if_called_off(row: Subscription[Any], sight: Sight) -> None:

@@ -11,6 +11,9 @@ from typing import Final
 RETRY_DELAYS_SECONDS: Final = (1.0, 5.0, 15.0, 60.0)
 """Before the second, third, … attempt. JetStream's own backoff does not apply to a nak, so we ask for each delay."""
 ATTEMPTS: Final = len(RETRY_DELAYS_SECONDS) + 1
+UNDO_DELAYS_SECONDS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0)
+"""The same for taking something away, which is tried longer than making it (nearly twelve minutes): what it gives up on
+stays behind, and each death of the process counts as an attempt."""
 
 
 class TransientError(Exception):

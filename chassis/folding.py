@@ -88,7 +88,7 @@ class Lag:
 
 
 class Folder:
-    """Feeds one projection from one durable."""
+    """Feeds one projection from one durable. `name` is its label among the metrics, by default the service's."""
 
     def __init__(
         self,
@@ -99,8 +99,10 @@ class Folder:
         batch: int = 500,
         look_seconds: float = 2.0,
         max_lag_seconds: float = 60.0,
+        name: str = "",
     ) -> None:
         self._bus = bus
+        self._name = name or spec.service
         self._spec = spec
         self._projection = projection
         self._batch = batch
@@ -117,7 +119,7 @@ class Folder:
         self._work = asyncio.Event()
         self._folding = asyncio.Lock()
         self._reached: dict[asyncio.Future[None], int] = {}
-        self._pull = Pull(bus, spec, batch, self._receive, lambda: len(self._waiting) < batch)
+        self._pull = Pull(bus, spec, self._receive, lambda: batch if len(self._waiting) < batch else 0)
 
     async def run(self) -> None:
         """Fold until cancelled, beginning with whatever the log has after the position."""
@@ -237,9 +239,9 @@ class Folder:
     async def _fold(self, after: int, run: Sequence[LogMessage]) -> None:
         started = time.perf_counter()
         if await self._projection.fold(after, run):
-            SECONDS.labels(self._spec.service).observe(time.perf_counter() - started)
-            BATCH.labels(self._spec.service).observe(len(run))
-            FOLDED.labels(self._spec.service).inc(len(run))
+            SECONDS.labels(self._name).observe(time.perf_counter() - started)
+            BATCH.labels(self._name).observe(len(run))
+            FOLDED.labels(self._name).inc(len(run))
             self._reach(run[-1].sequence)
         else:
             self._crowded_until = time.monotonic() + _CROWDED_SECONDS
@@ -261,7 +263,7 @@ class Folder:
         if position == self._position:
             return
         self._position = position
-        POSITION.labels(self._spec.service).set(position)
+        POSITION.labels(self._name).set(position)
         for future, sequence in list(self._reached.items()):
             if sequence <= position and not future.done():
                 future.set_result(None)
@@ -296,7 +298,7 @@ class Folder:
                 lag = await self.lag()
                 await self._compare(lag)
                 self._lag_seconds = lag.seconds
-                LAG.labels(self._spec.service).set(lag.seconds)
+                LAG.labels(self._name).set(lag.seconds)
             except TransientError as error:
                 _log.warning("could not look at the log", error=str(error))
             else:

@@ -21,3 +21,25 @@ CONSUMER_LAG: Final = Gauge(
     ["service", "stream"],
 )
 CONSUMER_PENDING: Final = Gauge("slipway_consumer_pending", "Events that wait to be fetched", ["service", "stream"])
+
+
+class Meter:
+    """The counters of one kind of event in one service. Looking each up by its labels costs more than counting."""
+
+    def __init__(self, service: str, kind: str) -> None:
+        self._labels = (service, kind)
+        self._in_flight = IN_FLIGHT.labels(service)
+        self._duration = DURATION.labels(service, kind)
+        self._handled: dict[str, Counter] = {}
+
+    def begin(self) -> None:
+        """An event is being handled."""
+        self._in_flight.inc()
+
+    def end(self, outcome: str, seconds: float) -> None:
+        """What came of it, and after how long."""
+        self._in_flight.dec()
+        self._duration.observe(seconds)
+        if outcome not in self._handled:
+            self._handled[outcome] = HANDLED.labels(*self._labels, outcome)
+        self._handled[outcome].inc()

@@ -39,13 +39,21 @@ class Pull:
     connection that carried it is gone, or when the server has gone silent."""
 
     def __init__(
-        self, bus: Bus, spec: ConsumerSpec, batch: int, receive: Callable[[Msg], None], has_room: Callable[[], bool]
+        self,
+        bus: Bus,
+        spec: ConsumerSpec,
+        receive: Callable[[Msg], None],
+        room: Callable[[], int],
+        *,
+        inbox: str | None = None,
     ) -> None:
+        """`room` says how many more messages there is room for. Where `inbox` is given, somebody else subscribes to it
+        and hands over what arrives there (`on_message`)."""
         self._bus = bus
         self._path = f"{spec.stream}.{spec.durable}"
-        self._batch = batch
         self._receive = receive
-        self._has_room = has_room
+        self._room = room
+        self._inbox = inbox
         self._outstanding = 0
         self._reconnects = 0
         self._heard_at = 0.0
@@ -58,16 +66,16 @@ class Pull:
     async def run(self) -> None:
         """Hand over what arrives, until stopped or cancelled."""
         client = self._bus.client
-        inbox = client.new_inbox()
-        subscription = await client.subscribe(inbox, cb=self._on_message)
+        inbox = self._inbox or client.new_inbox()
+        subscription = await client.subscribe(inbox, cb=self.on_message) if self._inbox is None else None
         self._ended.clear()
         try:
             while not self._stopping:
                 self._wake.clear()
                 if self._is_lost():
                     self._outstanding = 0
-                if self._outstanding <= 0 and self._has_room():
-                    await self._ask(inbox)
+                if self._outstanding <= 0 and (room := self._room()) > 0:
+                    await self._ask(inbox, room)
                 try:
                     async with asyncio.timeout(1.0):
                         await self._wake.wait()
@@ -75,7 +83,8 @@ class Pull:
                     continue
         finally:
             try:
-                await subscription.unsubscribe()
+                if subscription is not None:
+                    await subscription.unsubscribe()
             finally:
                 self._ended.set()
 
@@ -96,12 +105,12 @@ class Pull:
         self._reconnects = reconnects
         return lost
 
-    async def _ask(self, inbox: str) -> None:
+    async def _ask(self, inbox: str, batch: int) -> None:
         if self._pause_seconds:
             await asyncio.sleep(self._pause_seconds)
             self._pause_seconds = 0.0
         request = {
-            "batch": self._batch,
+            "batch": batch,
             "expires": int(_EXPIRES_SECONDS * 1e9),
             "idle_heartbeat": int(_HEARTBEAT_SECONDS * 1e9),
         }
@@ -112,10 +121,11 @@ class Pull:
         except nats.errors.Error as error:
             _log.warning("could not ask for messages", error_type=type(error).__name__)
             return
-        self._outstanding = self._batch
+        self._outstanding = batch
         self._heard_at = time.monotonic()
 
-    async def _on_message(self, message: Msg) -> None:
+    async def on_message(self, message: Msg) -> None:
+        """Take what has arrived at the inbox: a message, or word of what became of the request."""
         self._heard_at = time.monotonic()
         if message.reply.startswith("$JS.ACK."):
             self._receive(message)

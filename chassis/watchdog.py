@@ -1,6 +1,5 @@
-"""Watches the durables a service fetches from. A durable that is deleted under a running FastStream subscriber leaves a
-loop that spins and says nothing while readiness stays green; and after a lost stream it comes back. So the watchdog
-asks after each durable, shows its lag, and makes readiness red while one is missing."""
+"""Watches the durables a service fetches from: asks after each, shows its lag, and makes readiness red while one is
+missing. Whoever fetches from it goes on asking, and finds it when it is back."""
 
 import asyncio
 import time
@@ -8,7 +7,6 @@ from collections.abc import Sequence
 
 import nats.errors
 import structlog
-from faststream.nats.subscriber.usecases.stream_basic import StreamSubscriber
 from nats.js.errors import APIError, NotFoundError
 
 from chassis import metrics
@@ -47,7 +45,6 @@ class Watchdog:
         except NotFoundError:
             if path not in self._missing:
                 _log.error("a durable is missing", durable=path)
-                await self._pause(spec)
             self._missing[path] = f"the durable {path} is missing: `make up` makes it again"
             return
         except (nats.errors.Error, APIError, TimeoutError) as error:
@@ -55,7 +52,6 @@ class Watchdog:
             return
         if self._missing.pop(path, None):
             _log.info("a durable is back", durable=path)
-            await self._resume(spec)
         metrics.CONSUMER_PENDING.labels(spec.service, spec.stream).set(info.num_pending or 0)
         metrics.CONSUMER_LAG.labels(spec.service, spec.stream).set(self._waiting_seconds(path, info))
 
@@ -69,19 +65,3 @@ class Watchdog:
             last, since = delivered, now
         self._moved[path] = (last, since)
         return now - since
-
-    async def _pause(self, spec: ConsumerSpec) -> None:
-        """End the loop of a subscriber whose durable is gone."""
-        for subscriber in self._subscribers_of(spec):
-            await subscriber.stop()
-
-    async def _resume(self, spec: ConsumerSpec) -> None:
-        for subscriber in self._subscribers_of(spec):
-            await subscriber.start()
-
-    def _subscribers_of(self, spec: ConsumerSpec) -> list[StreamSubscriber]:
-        return [
-            subscriber
-            for subscriber in self._bus.broker.subscribers
-            if isinstance(subscriber, StreamSubscriber) and subscriber.stream.name == spec.stream
-        ]

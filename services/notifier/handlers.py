@@ -33,12 +33,12 @@ class Handlers:
         """Tell the owner's team about `event`."""
         channel = self.channels.of(event.data.spec.owner)
         notification = Notification(event.id, event.kind, event.subject, channel)
-        async with self.ledger.hold(notification) as entry:
+        async with self.ledger.hold(notification, begin=self._is_news(event)) as entry:
             if entry.state in ("sent", "stale"):
                 return
             ts = await self._arrived(notification, entry)
             adopted = ts is not None
-            if ts is None and self._is_old(event, entry):
+            if ts is None and not entry.begun and self._is_old(event, entry):
                 await entry.settle("stale")
                 _log.info("left old news unsaid", event_id=str(event.id), environment=event.subject)
                 return
@@ -54,6 +54,11 @@ class Handlers:
             adopted=adopted,
         )
 
+    def _is_news(self, event: Announced) -> bool:
+        """Whether it is to be told where nobody has heard of it yet."""
+        now = self.clock.now()
+        return not domain.is_over(event, now) and not domain.is_stale(event, now, self.stale_after)
+
     def _is_old(self, event: Announced, entry: Entry) -> bool:
         """Whether it is not to be told any more: a warning when what it warns of has happened, anything else when it
         is first heard too late."""
@@ -62,12 +67,13 @@ class Handlers:
 
     async def _arrived(self, notification: Notification, entry: Entry) -> str | None:
         """Where an earlier attempt's message is, if it arrived."""
-        if entry.state != "sending" or entry.first_begun_at is None:
+        if entry.begun or entry.state != "sending" or entry.first_begun_at is None:
             return None
         return await self.messenger.find(notification, entry.first_begun_at)
 
     async def _send(self, notification: Notification, entry: Entry, event: Announced) -> str:
-        await entry.begin()
+        if not entry.begun:
+            await entry.begin()
         try:
             return await self.messenger.post(notification, domain.announce(event, self.platform_url, self.clock.now()))
         except (NotSentError, PermanentError):

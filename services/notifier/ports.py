@@ -40,6 +40,11 @@ class Entry(Protocol):
         ...
 
     @property
+    def begun(self) -> bool:
+        """Whether an attempt has begun since it is held."""
+        ...
+
+    @property
     def first_begun_at(self) -> datetime | None:
         """When the first attempt began, by the ledger's clock; None before it."""
         ...
@@ -56,8 +61,9 @@ class Entry(Protocol):
 class Ledger(Protocol):
     """What was sent."""
 
-    def hold(self, notification: Notification) -> AbstractAsyncContextManager[Entry]:
-        """The notification's row. Raises `TransientError` where another worker holds it."""
+    def hold(self, notification: Notification, *, begin: bool = False) -> AbstractAsyncContextManager[Entry]:
+        """The notification's row. With `begin` its first attempt has begun, where nothing was known of it, as if by
+        `Entry.begin`. Raises `TransientError` where another worker holds it."""
         ...
 
 

@@ -369,6 +369,68 @@ async def test_only_one_holds_a_row_and_others_are_told_to_wait(world: World) ->
         assert entry.first_begun_at is not None
 
 
+async def test_a_first_attempt_begins_with_the_hold_and_a_later_one_does_not(world: World) -> None:
+    event = events.ready()
+    notification = Notification(event.id, event.kind, event.subject, "deployments")
+    async with world.ledger.hold(notification, begin=True) as entry:
+        assert entry.begun
+        assert (await world.row(event))[0] == "sending"
+    async with world.ledger.hold(notification, begin=True) as entry:
+        assert (entry.begun, entry.state) == (False, "sending")
+        await entry.settle("unsent")
+    async with world.ledger.hold(notification, begin=True) as entry:
+        assert (entry.begun, entry.state) == (False, "unsent")
+        await entry.begin()
+        await entry.settle("sent", "1.0")
+    assert await world.row(event) == ("sent", "1.0")
+
+
+async def test_many_at_once_are_each_told_once(world: World) -> None:
+    several = [events.ready(f"demo-{number}") for number in range(30)]
+    await asyncio.gather(*(handlers(world).announce(event) for event in several))
+    assert [len(world.told(event)) for event in several] == [1] * 30
+    assert [(await world.row(event))[0] for event in several] == ["sent"] * 30
+
+
+async def test_whoever_stops_waiting_for_a_row_leaves_it_free(servers: Servers) -> None:
+    async with database_of(servers.postgres) as database:
+        world = RealWorld(servers.inbox_url, servers.inbox_pid, database)
+        event = events.ready()
+        notification = Notification(event.id, event.kind, event.subject, "deployments")
+        for steps in range(4):
+            waiting = asyncio.ensure_future(world.ledger.hold(notification).__aenter__())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        await handlers(world).announce(event)
+        assert len(world.told(event)) == 1
+
+
+async def test_a_connection_that_breaks_lets_every_row_go_and_nothing_is_told_twice(servers: Servers) -> None:
+    async with database_of(servers.postgres) as database:
+        world = RealWorld(servers.inbox_url, servers.inbox_pid, database)
+        event = events.ready()
+        notification = Notification(event.id, event.kind, event.subject, "deployments")
+
+        async def send() -> None:
+            async with world.ledger.hold(notification, begin=True) as entry:
+                ts = await world.messenger.post(notification, Announcement("good", "title", (("words",),)))
+                async with database.pool.connection() as other:
+                    await other.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                        " AND pid <> pg_backend_pid()"
+                    )
+                await entry.settle("sent", ts)
+
+        with pytest.raises(TransientError):
+            await send()
+        await handlers(world).announce(event)
+        (ts,) = world.told(event)
+        assert await world.row(event) == ("sent", ts)
+
+
 async def test_a_row_is_free_again_however_its_holder_ended(world: World) -> None:
     event = events.ready()
     notification = Notification(event.id, event.kind, event.subject, "deployments")

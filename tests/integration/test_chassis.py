@@ -57,6 +57,7 @@ class Worker:
     def __init__(self, nats: RunningNats) -> None:
         self.bus = connect(nats, "provisioner")
         self.publisher = Publisher(self.bus, "provisioner", KEY, SystemClock())
+        self.begun: list[str] = []
         self.done: list[str] = []
         self.undone: list[str] = []
         self.trouble: dict[str, list[Exception]] = {}
@@ -85,6 +86,7 @@ class Worker:
         self.background: list[asyncio.Task[None]] = []
 
     async def provision(self, event: EnvironmentRequested) -> InfraReadyData:
+        self.begun.append(event.subject)
         if trouble := self.trouble.get(event.subject):
             raise trouble.pop(0)
         if hold := self.hold.get(event.subject):
@@ -110,7 +112,7 @@ class Worker:
     async def start(self) -> None:
         await self.bus.connect()
         await self.bus.start()
-        self.background.append(asyncio.create_task(self.consumer.keep_alive()))
+        self.background.append(asyncio.create_task(self.consumer.run()))
 
     async def stop(self) -> None:
         await self.consumer.drain(0.2)
@@ -287,7 +289,7 @@ async def test_stopping_hands_unfinished_work_back_at_once(worker: Worker, gatew
     worker.hold[event.subject] = asyncio.Event()
     await worker.start()
     await store(gateway, event)
-    await until(lambda: len(worker.consumer._tasks) == 1)
+    await until(lambda: worker.begun == [event.subject])
     await worker.consumer.drain(0.05)
     second = Worker(nats)
     await second.start()
@@ -296,6 +298,22 @@ async def test_stopping_hands_unfinished_work_back_at_once(worker: Worker, gatew
         assert second.done == [event.subject]
     finally:
         await second.stop()
+
+
+async def test_no_more_is_fetched_than_can_be_begun(worker: Worker, gateway: Bus) -> None:
+    several = [samples.requested(KEY, name()) for _ in range(10)]
+    for event in several:
+        worker.hold[event.subject] = asyncio.Event()
+        await store(gateway, event)
+    await worker.start()
+    await until(lambda: len(worker.begun) == worker.consumer.workers)
+    (spec,) = [one for one in worker.consumer.durables if one.stream == subjects.ENVIRONMENTS]
+    info = await worker.bus.jetstream.consumer_info(spec.stream, spec.durable)
+    assert info.num_ack_pending == worker.consumer.workers
+    for hold in worker.hold.values():
+        hold.set()
+    for event in several:
+        await said(gateway, event.subject, "infra_ready")
 
 
 async def test_only_one_of_two_requests_for_a_name_begins_a_run(gateway: Bus) -> None:
@@ -404,7 +422,7 @@ async def test_a_run_that_is_called_off_during_the_effect_never_says_that_it_suc
     worker.hold[event.subject] = asyncio.Event()
     await worker.start()
     await store(gateway, event)
-    await until(lambda: len(worker.consumer._tasks) == 1)
+    await until(lambda: worker.begun == [event.subject])
     await cancel(gateway, event)
     worker.hold[event.subject].set()
     await said(gateway, event.subject, "infra_failed")
@@ -418,7 +436,7 @@ async def test_what_happens_beside_a_run_does_not_hold_up_its_outcome(worker: Wo
     worker.hold[event.subject] = asyncio.Event()
     await worker.start()
     await store(gateway, event)
-    await until(lambda: len(worker.consumer._tasks) == 1)
+    await until(lambda: worker.begun == [event.subject])
     publisher = Publisher(gateway, "gateway", KEY, SystemClock())
     change = AccessChange(requested_by="ada", role="viewer", person="bob")
     await publisher.tell(

@@ -24,10 +24,11 @@ class MemoryEntry:
     first_begun_at: datetime | None = None
     attempts: int = 0
     ts: str | None = None
+    begun: bool = False
 
     async def begin(self) -> None:
         """An attempt begins."""
-        self.state, self.attempts, self.ts = "sending", self.attempts + 1, None
+        self.state, self.attempts, self.ts, self.begun = "sending", self.attempts + 1, None, True
         self.first_begun_at = self.first_begun_at or self.clock.now()
 
     async def settle(self, state: Literal["unsent", "sent", "stale"], ts: str | None = None) -> None:
@@ -44,13 +45,17 @@ class MemoryLedger:
         self.rows: dict[Notification, MemoryEntry] = {}
 
     @asynccontextmanager
-    async def hold(self, notification: Notification) -> AsyncIterator[MemoryEntry]:
+    async def hold(self, notification: Notification, *, begin: bool = False) -> AsyncIterator[MemoryEntry]:
         """The row, for one at a time."""
         if notification in self._held:
             raise TransientError("another worker sends this right now", delay_seconds=5.0)
         self._held.add(notification)
+        entry = self.rows.setdefault(notification, MemoryEntry(self._clock))
+        entry.begun = False
         try:
-            yield self.rows.setdefault(notification, MemoryEntry(self._clock))
+            if begin and entry.state == "new":
+                await entry.begin()
+            yield entry
         finally:
             self._held.discard(notification)
 
