@@ -151,7 +151,7 @@ class Translation:
     branch: str | None
     kind: Kind | None
     team: str | None
-    depends_on: tuple[str, ...]
+    depends_on: tuple[str, ...] | None
     warnings: tuple[Remark, ...]
 
 
@@ -179,7 +179,7 @@ def translate(application: Application, published: Mapping[str, GoldenPath], tar
         branch=spec.branch,
         kind=spec.kind,
         team=spec.team,
-        depends_on=spec.depends_on,
+        depends_on=spec.depends_on if "depends_on" in spec.model_fields_set else None,
         warnings=tuple(work.warnings),
     )
 

@@ -15,7 +15,10 @@ from contracts.names import EnvironmentName
 
 
 def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    text = moment.isoformat(timespec="microseconds")
+    if not text.endswith("+00:00"):
+        text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return f"{text[:-6]}Z"
 
 
 Timestamp = Annotated[AwareDatetime, PlainSerializer(_rfc3339, when_used="json")]

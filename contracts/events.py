@@ -14,6 +14,7 @@ from contracts.names import PersonName, TeamName
 from contracts.values import (
     EnvironmentSpec,
     Failure,
+    HourlyPrice,
     Infrastructure,
     LeftBehind,
     Pipeline,
@@ -43,6 +44,10 @@ class Asked(OfRun):
     requested_by: PersonName
     cause: Literal["person", "expiry", "drift", "upgrade", "git", "retry"] = "person"
     reason: Text = ""
+    price: HourlyPrice | None = None
+    """What the desired state costs; None: as before, or not known."""
+    accepts_loss: bool = False
+    """Whether somebody looked at a plan that destroys data, and agreed to it."""
 
 
 class EnvironmentRequested(Event):

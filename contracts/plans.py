@@ -1,7 +1,7 @@
 """What would happen, and what is wanted: questions that the provisioner answers from Terraform and from Git, changing
 nothing."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from pydantic import StringConstraints
@@ -11,6 +11,9 @@ from contracts.names import EnvironmentName
 from contracts.queries import Query
 from contracts.values import EnvironmentSpec, Resource, Text
 
+DATA_KINDS: Final = frozenset({"database", "aws_db_instance", "aws_rds_cluster", "aws_s3_bucket"})
+"""Kinds of resources that hold what nobody could make again."""
+
 
 class PlannedChange(Value):
     """What would happen to one resource. `replace` destroys it, and its data, and creates it anew."""
@@ -19,6 +22,11 @@ class PlannedChange(Value):
     resource: Resource
     detail: Text = ""
     """Which attributes differ, for a person; no values of secrets."""
+
+    @property
+    def loses_data(self) -> bool:
+        """Whether it destroys what nobody could make again."""
+        return self.action in {"replace", "destroy"} and self.resource.kind in DATA_KINDS
 
 
 class Plan(Value):

@@ -3,17 +3,21 @@
 A view is what a pure left fold over an environment's events gives. Times are the events' own.
 """
 
-from typing import ClassVar, Generic, Literal, TypeVar
+from decimal import Decimal
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import Field, JsonValue
 
 from contracts.envelope import Timestamp, Value
-from contracts.names import EnvironmentName, GoldenPathName, PersonName, TeamName
+from contracts.names import BranchName, EnvironmentName, GoldenPathName, PersonName, RepositoryName, TeamName
 from contracts.values import (
+    CurrencyCode,
     EnvironmentSpec,
     Failure,
+    HourlyPrice,
     Infrastructure,
+    Kind,
     LeftBehind,
     Pipeline,
     Resource,
@@ -24,6 +28,8 @@ from contracts.values import (
 EnvironmentState = Literal["creating", "updating", "ready", "undoing", "failed", "deleting", "deleted"]
 RunState = Literal["running", "undoing", "succeeded", "failed"]
 StepState = Literal["pending", "running", "waiting", "succeeded", "failed", "undoing", "undone"]
+DeploymentState = Literal["none", "queued", "deploying", "deployed", "failed"]
+RunningState = Literal["healthy", "degraded", "down", "unknown"]
 
 
 class StepView(Value):
@@ -73,13 +79,65 @@ class Grant(Value):
     team: TeamName | None = None
 
 
+class DeploymentView(Value):
+    """One deployment, as far as it has got."""
+
+    deployment_id: str
+    state: Literal["queued", "deploying", "deployed", "failed"]
+    commit: str
+    branch: str
+    author: str
+    at: Timestamp
+    """When it got there."""
+    duration_seconds: float | None = None
+    log_url: str | None = None
+
+
+class Rate(Value):
+    """What an environment costs from a moment on; a price of None is not known."""
+
+    since: Timestamp
+    price: HourlyPrice | None = None
+
+
+class CostView(Value):
+    """What an environment costs and has cost. Amounts that are not known are None."""
+
+    currency: CurrencyCode
+    per_hour: Decimal | None = None
+    per_month: Decimal | None = None
+    """A month has 730 hours."""
+    so_far: Decimal | None = None
+    """Over its whole life: what was recorded, and for the rest of the time what its prices say."""
+    recorded: Decimal = Decimal(0)
+    """How much of that was recorded by somebody who knows."""
+
+
 class EnvironmentView(Value):
-    """What is known of an environment of this name: its latest incarnation."""
+    """What is known of an environment of this name: its latest incarnation.
+
+    How it is deployed and whether it runs are two things, and neither is its state. They come of facts from outside
+    (`contracts.signals`); the catalog adds them, the cost and `alive_seconds` when it answers.
+    """
 
     name: EnvironmentName
     incarnation: UUID
     state: EnvironmentState
-    running: Literal["healthy", "degraded", "down", "unknown"] = "unknown"
+    running: RunningState = "unknown"
+    running_since: Timestamp | None = None
+    running_reason: str | None = None
+    deployment: DeploymentState = "none"
+    last_deployment: DeploymentView | None = None
+    last_successful_deployment: DeploymentView | None = None
+    cost: CostView | None = None
+    alive_seconds: float | None = None
+    """How long it has existed; None while it was never ready."""
+    asked_price: HourlyPrice | None = None
+    """The price of the desired state that was asked for last."""
+    rates: tuple[Rate, ...] = ()
+    """Since when it has existed at which price."""
+    gone_at: Timestamp | None = None
+    """When it ceased to exist."""
     spec: EnvironmentSpec
     created_at: Timestamp
     updated_at: Timestamp
@@ -141,25 +199,78 @@ class Query(Value, Generic[Answer]):
     """Answer only when the catalog has folded this sequence (read your writes); waits two seconds at most."""
 
 
+class FacetCount(Value):
+    """How many have one value."""
+
+    value: str
+    count: int
+
+
+class Facets(Value):
+    """How many environments there are by each value of a property, the most frequent first. Every filter counts but the
+    one on the property itself, so that another choice can be seen."""
+
+    team: tuple[FacetCount, ...] = ()
+    kind: tuple[FacetCount, ...] = ()
+    golden_path: tuple[FacetCount, ...] = ()
+    state: tuple[FacetCount, ...] = ()
+    running: tuple[FacetCount, ...] = ()
+    deployment: tuple[FacetCount, ...] = ()
+
+
 class Environments(Value):
     items: tuple[EnvironmentView, ...]
     total: int
+    total_is_exact: bool = True
+    """False where there are more than `total` (and more than the facets count), and counting them all takes too
+    long."""
     next_cursor: str | None = None
+    facets: Facets | None = None
+
+
+class GrantedTo(Value):
+    """Somebody who may have been granted something, and the teams they work in."""
+
+    person: PersonName
+    teams: Annotated[tuple[TeamName, ...], Field(max_length=200)] = ()
+
+
+EnvironmentOrder = Literal["name", "created_at", "expires_at", "updated_at", "cost", "last_activity_at"]
 
 
 class FindEnvironments(Query[Environments]):
-    """Environments by name, deleted ones left out unless asked for."""
+    """Environments that keep every condition that is given; deleted ones are left out unless asked for."""
 
     name = "environments"
     teams: tuple[TeamName, ...] | None = None
-    """Only these teams'; None means all."""
-    state: EnvironmentState | None = None
+    """Only what these teams own; None means all."""
+    granted_to: GrantedTo | None = None
+    """Besides, what was granted to somebody; means nothing without `teams`."""
+    team: TeamName | None = None
+    person: PersonName | None = None
+    """Its owner."""
+    kind: Kind | None = None
     golden_path: GoldenPathName | None = None
+    state: EnvironmentState | None = None
+    running: RunningState | None = None
+    deployment: DeploymentState | None = None
+    repository: RepositoryName | None = None
+    branch: BranchName | None = None
     name_contains: str | None = Field(default=None, max_length=40)
+    forgotten_days: int | None = Field(default=None, ge=0, le=3650)
+    """Ready previews and stagings that nobody has deployed to or changed for so many days."""
+    duplicates: bool = False
+    """Only those that have another one of the same kind, repository and branch beside them."""
     include_deleted: bool = False
-    after: str | None = Field(default=None, max_length=40)
-    """The last name of the page before."""
+    sort: EnvironmentOrder = "name"
+    """Those without an end come last by `expires_at`; `cost` is that of a month, and `updated_at` stands still while a
+    run is under way."""
+    descending: bool = False
+    after: str | None = Field(default=None, max_length=120)
+    """`next_cursor` of the page before, of the same question."""
     limit: int = Field(default=50, ge=1, le=500)
+    facets: bool = False
+    """Whether to count by properties as well."""
 
 
 class OneEnvironment(Value):
@@ -194,6 +305,8 @@ class FindRuns(Query[Runs]):
     name = "runs"
     environment: EnvironmentName | None = None
     teams: tuple[TeamName, ...] | None = None
+    granted_to: GrantedTo | None = None
+    """Besides, runs of the present life of what was granted to somebody; means nothing without `teams`."""
     before_sequence: int | None = None
     limit: int = Field(default=50, ge=1, le=500)
 
@@ -205,6 +318,22 @@ class OneRun(Value):
 class GetRun(Query[OneRun]):
     name = "run"
     run_id: UUID
+
+
+class Graph(Value):
+    """Environments that are connected by what they depend on (`spec.depends_on`)."""
+
+    environments: tuple[EnvironmentView, ...]
+    complete: bool = True
+    """False where there are more than one answer holds."""
+
+
+class GetGraph(Query[Graph]):
+    """An environment with all that it depends on and all that depends on it, over any number of steps. Names that
+    nothing has are left out, deleted environments too."""
+
+    name = "graph"
+    environment: EnvironmentName
 
 
 class Known(Value):

@@ -56,6 +56,8 @@ class DeploymentRecorded(Signal):
 class Health(Value):
     state: Literal["healthy", "degraded", "down", "unknown"]
     reason: Text = ""
+    check: Annotated[str, StringConstraints(max_length=100)] = ""
+    """Which of several checks says so, for instance an alert; an environment is as well as the worst of them says."""
 
 
 class HealthChanged(Signal):
@@ -86,6 +88,10 @@ class Ticket(Value):
     ticket: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     title: Annotated[str, StringConstraints(max_length=200)]
     url: AnyHttpUrl
+    feedback_id: UUID | None = None
+    """The feedback that it is about."""
+    person: PersonName | None = None
+    """Who gave that."""
 
 
 class TicketOpened(Signal):

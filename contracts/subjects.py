@@ -21,6 +21,7 @@ REPLAYS: Final = "REPLAYS"
 """Stream: dead letters that an operator sent back to the one service that could not handle them."""
 
 ALL_ENVIRONMENT_EVENTS: Final = "environment.*.*"
+ALL_SIGNALS: Final = "signal.*.*"
 
 
 def of(event: Event) -> str:
@@ -28,9 +29,21 @@ def of(event: Event) -> str:
     return f"environment.{event.subject}.{event.kind}"
 
 
+def every_signal_of_kind(kind: str) -> str:
+    """The facts of one kind, whatever they are about."""
+    return f"signal.*.{kind}"
+
+
 def of_signal(signal: Signal) -> str:
     """`signal.<name>.<signal_in_snake_case>`; the name `platform` (reserved) where no environment is meant."""
     return f"signal.{signal.subject or 'platform'}.{signal.kind}"
+
+
+def kind_and_environment(subject: str) -> tuple[str, str] | None:
+    """The kind and the environment of the event that stands there; None where it is no subject of an event."""
+    first, _, rest = subject.partition(".")
+    environment, _, kind = rest.partition(".")
+    return (kind, environment) if first == "environment" and kind and "." not in kind else None
 
 
 def every_event_of(environment: str) -> str:

@@ -41,6 +41,7 @@ from contracts.events import (
     SecretsRevoked,
     SecretsStored,
 )
+from contracts.signals import FeedbackGiven, TicketOpened
 from contracts.values import Step
 
 SERVICES: Final[tuple[ServiceName, ...]] = get_args(ServiceName)
@@ -67,6 +68,7 @@ SAYS: Final[dict[ServiceName, tuple[type[Event], ...]]] = {
         EnvironmentDeleted,
         EnvironmentExpiring,
         EnvironmentExpired,
+        EnvironmentExtended,
         EnvironmentDeletionRequested,
         DriftDetected,
         EnvironmentUpdateRequested,
@@ -116,7 +118,7 @@ class StreamSpec:
 
 STREAMS: Final = (
     StreamSpec(subjects.ENVIRONMENTS, ("environment.*.*",), permanent=True, atomic_batches=True),
-    StreamSpec(subjects.SIGNALS, ("signal.*.*",), permanent=True),
+    StreamSpec(subjects.SIGNALS, ("signal.*.*",), permanent=True, atomic_batches=True),
     StreamSpec(subjects.TIMERS, ("timer.>",), message_schedules=True),
     StreamSpec(subjects.STEP_LOGS, ("step_log.*.*",), max_age_seconds=30 * 86400),
     StreamSpec(
@@ -163,7 +165,9 @@ def _consumers() -> tuple[ConsumerSpec, ...]:
             max_ack_pending=20_000,
         )
     )
+    found.append(ConsumerSpec("catalog", subjects.SIGNALS, "catalog", (subjects.ALL_SIGNALS,), max_ack_pending=20_000))
     found.append(ConsumerSpec("catalog", subjects.TIMERS, "catalog", (subjects.timer_fired("*", "*"),)))
+    found.append(ConsumerSpec("cicd", subjects.SIGNALS, "cicd", (subjects.every_signal_of_kind(FeedbackGiven.kind),)))
     return tuple(found)
 
 
@@ -206,6 +210,8 @@ def permissions(user: User) -> Permissions:
         publish += [
             f"$JS.API.DIRECT.GET.{subjects.ENVIRONMENTS}",
             f"$JS.API.STREAM.INFO.{subjects.ENVIRONMENTS}",
+            f"$JS.API.DIRECT.GET.{subjects.SIGNALS}",
+            f"$JS.API.STREAM.INFO.{subjects.SIGNALS}",
             subjects.timer_set("*", "*"),
             subjects.query("*", "provisioner"),
         ]
@@ -223,6 +229,8 @@ def permissions(user: User) -> Permissions:
         ]
         hears = (*inbox, subjects.request("*"), subjects.ALL_ENVIRONMENT_EVENTS, "step_log.*.*")
         return Permissions(tuple(publish), hears, allow_responses=True)
+    if user == "cicd":
+        publish.append(subjects.every_signal_of_kind(TicketOpened.kind))
     if user == "provisioner":
         return Permissions(tuple(publish), (*inbox, subjects.query("*", "provisioner")), allow_responses=True)
     return Permissions(tuple(publish), inbox)

@@ -4,6 +4,7 @@ Each value is filled by one service and carried on by the next ones, so that any
 was known when it was said.
 """
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
@@ -22,6 +23,8 @@ from contracts.names import (
 Kind = Literal["preview", "staging", "production"]
 Step = Literal["infrastructure", "secrets", "pipeline"]
 Text = Annotated[str, StringConstraints(max_length=2000)]
+CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+"""ISO 4217."""
 
 
 class Owner(Value):
@@ -43,6 +46,15 @@ class EnvironmentSpec(Value):
     branch: BranchName
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     expires_at: Timestamp | None = None
+    depends_on: Annotated[tuple[EnvironmentName, ...], Field(max_length=50)] | None = None
+    """Other environments that it calls; None where it calls none."""
+
+
+class HourlyPrice(Value):
+    """What an environment costs while it exists, by the prices of its golden path at the time it was asked for."""
+
+    currency: CurrencyCode
+    per_hour: Decimal = Field(ge=0, max_digits=20, allow_inf_nan=False)
 
 
 class Resource(Value):

@@ -3,10 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
 from contracts import queries
+from contracts.insights import AuditPage, FindAudit
+from contracts.maintenance import Rebuild, Rebuilt
 from contracts.queries import (
     Durations,
     Environments,
@@ -17,7 +20,9 @@ from contracts.queries import (
     GetDurations,
     GetEnvironment,
     GetEvents,
+    GetGraph,
     GetRun,
+    Graph,
     OneEnvironment,
     OneRun,
     Runs,
@@ -26,7 +31,9 @@ from contracts.queries import (
 from contracts.timers import Timer
 from contracts.values import EnvironmentSpec, Resource
 from services.catalog.domain.folding import Known
+from services.catalog.domain.insights import DeploymentFact, Occurrence, RunFact
 from services.catalog.domain.records import Batch, Decision, Head, Message, Rejection
+from services.catalog.domain.signals import Facts, Life, SignalBatch
 
 
 class AlreadyRecordedError(Exception):
@@ -128,11 +135,47 @@ class EventStore(Protocol):
         ...
 
 
+class SignalStore(Protocol):
+    """The complete copy of the stream of facts, and what is known from outside of each environment's present life.
+
+    Every method raises `chassis.failures.TransientError` where the store is away.
+    """
+
+    async def head(self) -> Head:
+        """How far the copy reaches."""
+        ...
+
+    async def load(self, names: Collection[str]) -> tuple[Head, Mapping[str, Life], Mapping[str, Facts]]:
+        """At `head`: whose life each of these environments has, as far as the log is folded, and the facts of it."""
+        ...
+
+    async def append(self, batch: SignalBatch) -> bool:
+        """Store a batch with its facts, if the copy still ends at `batch.before`. False where another replica was
+        first: nothing is stored then. Raises `AlreadyRecordedError`."""
+        ...
+
+    async def recorded(self, ids: Collection[UUID]) -> set[UUID]:
+        """Which of these ids are signals of the store that are believed."""
+        ...
+
+    async def message(self, sequence: int) -> Message | None:
+        """The message that was stored under a sequence."""
+        ...
+
+    async def facts(self, names: Collection[str]) -> Mapping[str, Facts]:
+        """What is known from outside of these environments, by whichever replica."""
+        ...
+
+
 class Views(Protocol):
     """The read side. Raises `chassis.failures.TransientError` where it is away."""
 
     async def environments(self, query: FindEnvironments) -> Environments:
-        """A page of environments by name; shorter than asked for where it would not fit into one message."""
+        """A page of environments; shorter than asked for where it would not fit into one message."""
+        ...
+
+    async def graph(self, query: GetGraph) -> Graph:
+        """An environment and whatever is connected with it."""
         ...
 
     async def environment(self, query: GetEnvironment) -> OneEnvironment:
@@ -157,6 +200,45 @@ class Views(Protocol):
 
     async def durations(self, query: GetDurations) -> Durations:
         """How long steps of successful creations of the last 30 days took."""
+        ...
+
+
+class History(Protocol):
+    """The past of one environment. Raises `chassis.failures.TransientError` where the store is away."""
+
+    async def until(self, environment: str, at: datetime) -> Sequence[Message]:
+        """The events of a name that are believed, oldest first, up to the last one of this time or before."""
+        ...
+
+
+class Chronicle(Protocol):
+    """What happened on the platform. `teams`: only in what is theirs; None means all. Raises
+    `chassis.failures.TransientError` where the store is away."""
+
+    async def runs(
+        self, since: datetime, teams: Sequence[str] | None, golden_path: str | None = None
+    ) -> Sequence[RunFact]:
+        """Runs that were asked for since."""
+        ...
+
+    async def deployments(self, since: datetime, teams: Sequence[str] | None) -> Sequence[DeploymentFact]:
+        """What pipelines said since."""
+        ...
+
+    async def occurrences(self, since: datetime, teams: Sequence[str] | None) -> Sequence[Occurrence]:
+        """Environments that expired, runs that stalled, first deployments; tickets and answers, whoever's."""
+        ...
+
+    async def audit(self, query: FindAudit) -> AuditPage:
+        """Who did what, the newest first."""
+        ...
+
+
+class Workshop(Protocol):
+    """Where views are folded anew. Raises `chassis.failures.TransientError` where the store is away."""
+
+    async def rebuild(self, query: Rebuild) -> Rebuilt:
+        """See `contracts.maintenance.Rebuild`."""
         ...
 
 

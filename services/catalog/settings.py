@@ -19,6 +19,8 @@ class CatalogSettings(BaseSettings):
     """The process is not ready while the oldest message that is not folded is older than this."""
     warn_before_seconds: tuple[float, ...] = (172_800, 7_200, 1_800)
     """How long before its end an environment's owner is told."""
+    renews_for_seconds: float = Field(default=604_800, gt=0)
+    """How long a preview lives from a deployment on, at the least; 30 days from its creation at most."""
     drift_check_seconds: float = Field(default=3600, gt=0)
     """How often an environment is held against its desired state."""
     timer_sweep_seconds: float = Field(default=900, gt=0)

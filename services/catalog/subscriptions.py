@@ -6,12 +6,16 @@ from typing import Any, Final
 from chassis.folding import Folder
 from contracts import subjects
 from contracts.envelope import Value
+from contracts.history import Compare, GetMoment
+from contracts.insights import FindAudit, GetInsights
+from contracts.maintenance import Rebuild
 from contracts.queries import (
     FindEnvironments,
     FindRuns,
     GetDurations,
     GetEnvironment,
     GetEvents,
+    GetGraph,
     GetPosition,
     GetRun,
     Position,
@@ -19,17 +23,22 @@ from contracts.queries import (
     WhichAreKnown,
 )
 from contracts.topology import CONSUMERS
-from services.catalog.ports import Views
+from services.catalog.handlers import Remembering, Reviewing
+from services.catalog.ports import Views, Workshop
 
 DURABLE: Final = next(spec for spec in CONSUMERS if (spec.service, spec.stream) == ("catalog", subjects.ENVIRONMENTS))
 """The catalog hears everything: its durable has no filter of kinds."""
+SIGNALS: Final = next(spec for spec in CONSUMERS if (spec.service, spec.stream) == ("catalog", subjects.SIGNALS))
+"""And every fact from outside."""
 TIMERS: Final = next(spec for spec in CONSUMERS if (spec.service, spec.stream) == ("catalog", subjects.TIMERS))
 """And every timer that fires."""
 
 Answer = Callable[[Any], Awaitable[Value]]
 
 
-def answers(views: Views, folder: Folder) -> dict[type[Query[Any]], Answer]:
+def answers(
+    views: Views, remembering: Remembering, reviewing: Reviewing, workshop: Workshop, folder: Folder
+) -> dict[type[Query[Any]], Answer]:
     """Who answers each kind of question."""
 
     async def position(_: GetPosition) -> Position:
@@ -39,11 +48,17 @@ def answers(views: Views, folder: Folder) -> dict[type[Query[Any]], Answer]:
     table: dict[type[Query[Any]], Answer] = {
         FindEnvironments: views.environments,
         GetEnvironment: views.environment,
+        GetGraph: views.graph,
         GetEvents: views.events,
         FindRuns: views.runs,
         GetRun: views.run,
         WhichAreKnown: views.which_are_known,
         GetDurations: views.durations,
+        GetMoment: remembering.moment,
+        Compare: remembering.difference,
+        GetInsights: reviewing.insights,
+        FindAudit: reviewing.audit,
+        Rebuild: workshop.rebuild,
         GetPosition: position,
     }
     return {question: _once_folded(answer, folder) for question, answer in table.items()}

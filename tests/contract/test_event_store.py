@@ -1,23 +1,15 @@
 """What the catalog relies on in its event store, asked of the twin in memory and of a real Postgres."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from importlib.resources import files
-from typing import Any, LiteralString, Protocol
-from uuid import UUID, uuid4
+from datetime import timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
 
-from chassis.clock import FixedClock
-from chassis.database import Database
 from chassis.failures import TransientError
-from chassis.identity import EventKey
 from chassis.pulling import LogMessage
-from chassis.settings import DatabaseSettings
 from contracts import subjects
-from contracts.envelope import Event
 from contracts.queries import (
     FindEnvironments,
     FindRuns,
@@ -27,134 +19,13 @@ from contracts.queries import (
     GetRun,
     WhichAreKnown,
 )
-from contracts.values import Owner
-from deploy.embedded.testing import RunningPostgres, start_postgres
-from services.catalog.adapters.memory import MemoryEventStore
 from services.catalog.adapters.postgres import PostgresEventStore
-from services.catalog.adapters.postgres_views import PAGE_BYTES, PostgresViews
-from services.catalog.domain.records import EMPTY, Batch, Decision, examine, name_in, project
-from services.catalog.ports import AlreadyRecordedError, EventStore, Views
+from services.catalog.adapters.postgres_views import PAGE_BYTES
+from services.catalog.domain.records import EMPTY
+from services.catalog.ports import AlreadyRecordedError
+from tests.contract.catalogs import KEY, NOW, Real, World, built, by, decision, messages, stored
 from tests.stories import Story
 from tests.waiting import until
-
-KEY = EventKey(b"k" * 32)
-NOW = datetime.now(UTC)
-
-
-class World(Protocol):
-    """An event store and what a test can do with it."""
-
-    @property
-    def store(self) -> EventStore: ...
-    @property
-    def views(self) -> Views: ...
-
-    def replica(self) -> EventStore:
-        """Another process's view of the same store."""
-        ...
-
-    def age(self, seconds: float) -> None:
-        """Let time go by, by the store's clock."""
-        ...
-
-
-class Twin:
-    def __init__(self) -> None:
-        self.clock = FixedClock(NOW)
-        self.store = self.views = MemoryEventStore(self.clock)
-
-    def replica(self) -> EventStore:
-        return self.store
-
-    def age(self, seconds: float) -> None:
-        self.clock.at += timedelta(seconds=seconds)
-
-
-class Real:
-    def __init__(self, postgres: RunningPostgres, database: Database) -> None:
-        self._postgres = postgres
-        self.database = database
-        self.store = PostgresEventStore(database)
-        self.views = PostgresViews(database)
-
-    def replica(self) -> EventStore:
-        return PostgresEventStore(self.database)
-
-    def age(self, seconds: float) -> None:
-        interval = timedelta(seconds=seconds)
-        with self.connect() as connection:
-            connection.execute("UPDATE runs SET moved_at = moved_at - %s", (interval,))
-            connection.execute("UPDATE decisions SET decided_at = decided_at - %s", (interval,))
-
-    def sql(self, statement: LiteralString) -> list[tuple[Any, ...]]:
-        with self.connect("postgres") as connection:
-            return connection.execute(statement).fetchall()
-
-    def connect(self, role: str = "slipway_catalog") -> psycopg.Connection:
-        connection = self._postgres.connect(role)
-        connection.execute("SET search_path = catalog")
-        return connection
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgres]:
-    with start_postgres(tmp_path_factory.mktemp("event-store")) as running:
-        yield running
-
-
-@pytest.fixture
-async def real(postgres: RunningPostgres) -> AsyncIterator[Real]:
-    with postgres.connect() as connection:
-        connection.execute("DROP SCHEMA catalog CASCADE")
-        connection.execute("CREATE SCHEMA catalog AUTHORIZATION slipway_catalog")
-    settings = DatabaseSettings(
-        url=postgres.cluster.url("slipway_catalog", "slipway"), password_file=postgres.password_file("slipway_catalog")
-    )
-    database = Database(settings, application_name="test")
-    await database.open()
-    try:
-        for _ in range(2):
-            await database.migrate(files("services.catalog.adapters") / "schema")
-        yield Real(postgres, database)
-    finally:
-        await database.close()
-
-
-@pytest.fixture(params=["twin", "postgres"])
-def world(request: pytest.FixtureRequest) -> World:
-    if request.param == "twin":
-        return Twin()
-    found: Real = request.getfixturevalue("real")
-    return found
-
-
-def messages(events: Sequence[Event], first: int = 1) -> list[LogMessage]:
-    return [LogMessage(n, subjects.of(event).encode(), event.to_json()) for n, event in enumerate(events, first)]
-
-
-def _no_errors(event: Event, error: Exception) -> None:
-    raise AssertionError(event) from error
-
-
-async def built(store: EventStore, found: Sequence[LogMessage], ids: Sequence[UUID] = ()) -> Batch:
-    """The batch that comes of messages on top of what the store has."""
-    head, known = await store.load({name_in(one.subject) for one in found})
-    return project(head, known, [examine(one, KEY.derive) for one in found], ids, on_error=_no_errors)
-
-
-def decision(event: Event, cause_sequence: int, event_id: UUID | None = None) -> Decision:
-    return Decision(event_id or uuid4(), cause_sequence, event.run_id, "environment_ready", subjects.of(event), b"{}")
-
-
-async def stored(world: World, *stories: Story) -> None:
-    """Put whole stories into the store, one after the other."""
-    first = (await world.store.head()).sequence + 1
-    events = [event for story in stories for event in story.events]
-    assert await world.store.append(await built(world.store, messages(events, first)), [])
-
-
-def by(team: str) -> Owner:
-    return Owner(person="ada", team=team)
 
 
 async def test_a_new_store_is_empty(world: World) -> None:

@@ -1,6 +1,7 @@
 """The twins: an event store and a log that are dictionaries. They keep the same promises as the real ones, for one
 process."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -24,7 +25,9 @@ from contracts.queries import (
     GetDurations,
     GetEnvironment,
     GetEvents,
+    GetGraph,
     GetRun,
+    Graph,
     OneEnvironment,
     OneRun,
     RecordedEvent,
@@ -35,8 +38,10 @@ from contracts.queries import (
 )
 from contracts.timers import Timer, TimerKind
 from contracts.values import EnvironmentSpec, Resource
+from services.catalog.domain.finding import FACETS, facets_of, is_in_scope, keeps, sort_key, value_of
 from services.catalog.domain.folding import Known
 from services.catalog.domain.records import EMPTY, Batch, Decision, Head, Message, Record
+from services.catalog.domain.signals import Facts, Life, SignalBatch, SignalRecord, life_of, shown
 from services.catalog.domain.steps import STEPS, step_seconds, total_seconds
 from services.catalog.ports import AlreadyRecordedError, Outlook, OvertakenError, Rejected, Stalling
 
@@ -47,7 +52,7 @@ V = TypeVar("V")
 
 @dataclass
 class MemoryEventStore:
-    """See `ports.EventStore` and `ports.Views`."""
+    """See `ports.EventStore`, `ports.Views` and `ports.History`."""
 
     clock: Clock
     _head: Head = EMPTY
@@ -58,6 +63,10 @@ class MemoryEventStore:
     _moved: dict[UUID, float] = field(default_factory=dict)
     _decisions: dict[UUID, tuple[Decision, float]] = field(default_factory=dict)
     _aside: set[int] = field(default_factory=set)
+    signals: "MemorySignals" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.signals = MemorySignals(self._environments)
 
     async def head(self, *, fresh: bool = False) -> Head:  # noqa: ARG002 - always fresh
         return self._head
@@ -81,7 +90,7 @@ class MemoryEventStore:
         for run in (*batch.closed, *(known.run for known in batch.known.values())):
             self._runs[run.id] = run
             self._moved[run.id] = self._now
-        self._environments |= {name: known.environment for name, known in batch.known.items()}
+        self._environments.update({name: known.environment for name, known in batch.known.items()})
         self._head = batch.head
         for decision in decisions:
             await self.decide(decision)
@@ -144,24 +153,42 @@ class MemoryEventStore:
     # -- ports.Views ---------------------------------------------------------------------------------------------------
 
     async def environments(self, query: FindEnvironments) -> Environments:
-        hidden = () if query.include_deleted or query.state == "deleted" else ("deleted",)
-        found = [
-            view
-            for _, view in sorted(self._environments.items())
-            if view.state not in hidden
-            and (query.teams is None or view.spec.owner.team in query.teams)
-            and query.state in {None, view.state}
-            and query.golden_path in {None, view.spec.golden_path}
-            and (query.name_contains or "") in view.name
+        seen = [view for view in self._shown() if is_in_scope(view, query.teams, query.granted_to)]
+        if query.duplicates:
+            seen = _duplicates(seen, self._shown())
+        found = [view for view in seen if keeps(query, view, self.clock.now())]
+        found.sort(key=lambda view: sort_key(query.sort, view), reverse=query.descending)
+        names = [view.name for view in found]
+        first = names.index(query.after.rpartition(" ")[2]) + 1 if query.after is not None else 0
+        items = tuple(found[first : first + query.limit])
+        more = len(found) > first + len(items)
+        counts = [
+            (facet, value_of(view, facet), 1)
+            for facet in FACETS
+            for view in seen
+            if keeps(query, view, self.clock.now(), but=facet)
         ]
-        page = [view for view in found if view.name > (query.after or "")]
-        items = tuple(page[: query.limit])
         return Environments(
-            items=items, total=len(found), next_cursor=items[-1].name if len(page) > len(items) else None
+            items=items,
+            total=len(found),
+            next_cursor=(items[-1].name if query.sort == "name" else f"at {items[-1].name}") if more else None,
+            facets=facets_of(counts) if query.facets else None,
         )
 
     async def environment(self, query: GetEnvironment) -> OneEnvironment:
-        return OneEnvironment(environment=self._environments.get(query.environment))
+        return OneEnvironment(environment=next((v for v in self._shown() if v.name == query.environment), None))
+
+    async def graph(self, query: GetGraph) -> Graph:
+        views = {view.name: view for view in self._shown() if view.state != "deleted"}
+        needs = {name: set(view.spec.depends_on or ()) & views.keys() for name, view in views.items()}
+        needed_by = {name: {other for other in needs if name in needs[other]} for name in views}
+        names = _reached(query.environment, needs) | _reached(query.environment, needed_by)
+        found = sorted(names & views.keys(), key=lambda name: (name != query.environment, name))
+        return Graph(environments=tuple(views[name] for name in found))
+
+    def _shown(self) -> list[EnvironmentView]:
+        facts, now = self.signals.known, self.clock.now()
+        return [shown(view, facts.get(name), now) for name, view in sorted(self._environments.items())]
 
     async def events(self, query: GetEvents) -> Events:
         found = [
@@ -182,17 +209,27 @@ class MemoryEventStore:
             run
             for run in self._runs.values()
             if query.environment in {None, run.environment}
-            and (query.teams is None or run.team in query.teams)
             and (query.before_sequence is None or run.last_sequence < query.before_sequence)
+            and (query.teams is None or run.team in query.teams or self._is_granted(run, query))
         ]
         found.sort(key=lambda run: run.last_sequence, reverse=True)
         return Runs(items=tuple(found[: query.limit]))
+
+    def _is_granted(self, run: RunView, query: FindRuns) -> bool:
+        view = self._environments[run.environment]
+        return run.requested_at >= view.created_at and is_in_scope(view, (), query.granted_to)
 
     async def run(self, query: GetRun) -> OneRun:
         return OneRun(run=self._runs.get(query.run_id))
 
     async def which_are_known(self, query: WhichAreKnown) -> queries.Known:
         return queries.Known(ids=tuple(one for one in query.ids if one in self._ids))
+
+    async def until(self, environment: str, at: datetime) -> Sequence[Record]:
+        """See `ports.History`."""
+        of_name = [one for one in self._records.values() if one.environment == environment and one.version is not None]
+        last = max((one.version or 0 for one in of_name if one.time is not None and one.time <= at), default=0)
+        return sorted((one for one in of_name if (one.version or 0) <= last), key=lambda one: one.version or 0)
 
     async def durations(self, query: GetDurations) -> Durations:
         since = self.clock.now() - HISTORY
@@ -215,6 +252,63 @@ class MemoryEventStore:
     def _unsaid(self) -> list[tuple[Decision, float]]:
         self._decisions = {key: value for key, value in self._decisions.items() if key not in self._ids}
         return list(self._decisions.values())
+
+
+@dataclass
+class MemorySignals:
+    """See `ports.SignalStore`."""
+
+    environments: Mapping[str, EnvironmentView]
+    known: dict[str, Facts] = field(default_factory=dict)
+    _head: Head = EMPTY
+    _records: dict[int, SignalRecord] = field(default_factory=dict)
+
+    async def head(self) -> Head:
+        return self._head
+
+    async def load(self, names: Collection[str]) -> tuple[Head, Mapping[str, Life], Mapping[str, Facts]]:
+        lives = {name: life_of(self.environments[name]) for name in names if name in self.environments}
+        return self._head, lives, await self.facts(names)
+
+    async def append(self, batch: SignalBatch) -> bool:
+        if batch.before != self._head:
+            return False
+        known = await self.recorded([one.signal_id for one in self._records.values() if one.signal_id is not None])
+        if any(one.rejection is None and one.signal_id in known for one in batch.records):
+            raise AlreadyRecordedError
+        self._records |= {one.sequence: one for one in batch.records}
+        self.known |= batch.facts
+        self._head = batch.head
+        return True
+
+    async def recorded(self, ids: Collection[UUID]) -> set[UUID]:
+        believed = {one.signal_id for one in self._records.values() if one.rejection is None}
+        return {one for one in ids if one in believed}
+
+    async def message(self, sequence: int) -> Message | None:
+        return self._records.get(sequence)
+
+    async def facts(self, names: Collection[str]) -> Mapping[str, Facts]:
+        return {name: self.known[name] for name in names if name in self.known}
+
+
+def _duplicates(seen: Sequence[EnvironmentView], every: Sequence[EnvironmentView]) -> list[EnvironmentView]:
+    """Those that have another live one of their kind, repository and branch beside them."""
+    number = Counter(_place(view) for view in every if view.state != "deleted")
+    return [view for view in seen if number[_place(view)] > 1]
+
+
+def _place(view: EnvironmentView) -> tuple[str, str, str]:
+    return view.spec.repository, view.spec.branch, view.spec.kind
+
+
+def _reached(name: str, edges: Mapping[str, Collection[str]]) -> set[str]:
+    """What can be reached from a name, itself included."""
+    reached, next_ones = set[str](), {name}
+    while next_ones:
+        reached |= next_ones
+        next_ones = {to for one in next_ones for to in edges.get(one, ())} - reached
+    return reached
 
 
 def _duration(step: str, seconds: Sequence[float | None]) -> StepDuration:

@@ -3,8 +3,8 @@
 Invariants
 - A fold is one statement, so it is one transaction and one round trip. Its first part moves the position, under the
   lock of that row, on the condition that nobody else has; everything else in it happens only if that did.
-- What is remembered of views is true as long as the position is where this process left it: a fold that was built on
-  anything older is refused.
+- What is remembered of views is true as long as the position is where this process left it and no view was rebuilt: a
+  fold that was built on anything older is refused.
 """
 
 from collections import OrderedDict
@@ -23,13 +23,15 @@ from chassis.database import Database
 from chassis.failures import TransientError
 from chassis.pulling import LogMessage
 from contracts.queries import EnvironmentView, RunView
+from services.catalog.adapters import postgres_directory as directory
+from services.catalog.domain.finding import has_changed
 from services.catalog.domain.folding import Known
 from services.catalog.domain.records import Batch, Decision, Head, Message
 from services.catalog.domain.steps import STEPS, step_seconds, total_seconds
 from services.catalog.ports import AlreadyRecordedError, Rejected, Stalling
 
 _LOAD: Final = """
-SELECT p.sequence, p.hash, e.document::text, r.document::text
+SELECT p.sequence, p.hash, p.rebuilt, e.document::text, r.document::text
 FROM log_position p
 LEFT JOIN (environments e JOIN runs r ON r.id = e.run_id) ON e.name = ANY(%b::text[])
 """
@@ -43,7 +45,8 @@ SELECT document::text FROM environments WHERE state = 'ready' AND name > %s ORDE
 
 _MOVE: Final = """
 WITH moved AS (
-    UPDATE log_position SET sequence = %b::bigint, hash = %b::bytea WHERE sequence = %b::bigint RETURNING 1
+    UPDATE log_position SET sequence = %b::bigint, hash = %b::bytea
+    WHERE sequence = %b::bigint AND rebuilt = %b::int RETURNING 1
 ), recorded AS (
     INSERT INTO events
         (sequence, subject, body, hash, rejection, event_id, environment, version, kind, run_id, time)
@@ -52,7 +55,7 @@ WITH moved AS (
         %b::text[], %b::uuid[], %b::timestamptz[]
     ) AS new
 )"""
-_VIEWS: Final = """, environment_views AS (
+VIEWS: Final = """, environment_views AS (
     INSERT INTO environments (name, team, state, golden_path, run_id, requested_at, sequence, document)
     SELECT new.name, new.team, new.state, new.golden_path, new.run_id, new.requested_at, new.sequence,
            new.document::json
@@ -80,6 +83,7 @@ _VIEWS: Final = """, environment_views AS (
         pipeline_seconds = EXCLUDED.pipeline_seconds, total_seconds = EXCLUDED.total_seconds,
         document = EXCLUDED.document
 )"""
+"""The part of a fold's statement, after `moved`, that writes views: rows of `environment_row` and of `run_row`."""
 _DECIDE: Final = """
     INSERT INTO decisions (event_id, cause_sequence, run_id, kind, subject, body)
     SELECT new.* FROM moved, unnest(%b::uuid[], %b::bigint[], %b::uuid[], %b::text[], %b::text[], %b::bytea[]) AS new
@@ -88,9 +92,8 @@ _DECIDE: Final = """
 # The fold does not wait for the disk: the log has every message, and whatever a crash of the database takes with it is
 # read from there again, views and decisions included. Local to this statement's transaction.
 _COUNT: Final = "\nSELECT (SELECT count(*) FROM moved), set_config('synchronous_commit', 'off', true)"
-_APPEND_RECORDS: Final = _MOVE + _COUNT
-_APPEND_VIEWS: Final = _MOVE + _VIEWS + _COUNT
-_APPEND_DECISIONS: Final = f"{_MOVE}{_VIEWS}, decided AS ({_DECIDE}){_COUNT}"
+_DECIDED: Final = f", decided AS ({_DECIDE})"
+_FOUND_BY: Final = f", found_by AS ({directory.WRITE})"
 
 _SETTLE_DECISIONS: Final = """
 DELETE FROM decisions d USING events e WHERE e.event_id = d.event_id AND e.version IS NOT NULL
@@ -144,18 +147,19 @@ class PostgresEventStore:
         self._database = database
         self._limit = remembered_environments
         self._head: Head | None = None
+        self._rebuilt = 0
         self._remembered: OrderedDict[str, Known] = OrderedDict()
 
     async def head(self, *, fresh: bool = False) -> Head:
         before = self._head
         if before is None or fresh:
             async with connection(self._database) as database:
-                cursor = await database.execute("SELECT sequence, hash FROM log_position", prepare=True)
+                cursor = await database.execute("SELECT sequence, hash, rebuilt FROM log_position", prepare=True)
                 row = await cursor.fetchone()
             if row is None:
                 raise LookupError("the table log_position has lost its row")
             if self._head is before or self._head is None:  # else a fold went by while we asked
-                self._be_at(Head(row[0], row[1]))
+                self._be_at(Head(row[0], row[1]), row[2])
         return self._at
 
     @asynccontextmanager
@@ -178,8 +182,8 @@ class PostgresEventStore:
             async with connection(self._database) as database:
                 cursor = await database.execute(_LOAD, (unknown,), prepare=True)
                 rows = await cursor.fetchall()
-            self._be_at(Head(rows[0][0], rows[0][1]))
-            for _, _, environment, run in rows:
+            self._be_at(Head(rows[0][0], rows[0][1]), rows[0][2])
+            for _, _, _, environment, run in rows:
                 if environment is not None:
                     found = _known(environment, run)
                     self._remembered[found.environment.name] = found
@@ -188,7 +192,7 @@ class PostgresEventStore:
         return self._at, {name: self._remembered[name] for name in names if name in self._remembered}
 
     async def append(self, batch: Batch, decisions: Sequence[Decision]) -> bool:
-        statement, parameters = _statement(batch, decisions)
+        statement, parameters = _statement(batch, self._rebuilt, decisions, self._newly_found(batch))
         try:
             async with connection(self._database) as database:
                 cursor = await database.execute(statement, parameters, prepare=True)
@@ -273,27 +277,42 @@ class PostgresEventStore:
         async with connection(self._database) as database:
             await database.execute("INSERT INTO laid_aside VALUES (%s) ON CONFLICT DO NOTHING", (sequence,))
 
+    def _newly_found(self, batch: Batch) -> list[EnvironmentView]:
+        """What has to be entered into the directory: what is found another way than this process remembers."""
+        return [
+            known.environment
+            for name, known in sorted(batch.known.items())
+            if has_changed(self._view_of(name), known.environment)
+        ]
+
+    def _view_of(self, name: str) -> EnvironmentView | None:
+        remembered = self._remembered.get(name)
+        return remembered.environment if remembered is not None else None
+
     @property
     def _at(self) -> Head:
         if self._head is None:
             raise LookupError("the position is not known")
         return self._head
 
-    def _be_at(self, head: Head) -> None:
-        if head != self._head:
+    def _be_at(self, head: Head, rebuilt: int) -> None:
+        if head != self._head or rebuilt != self._rebuilt:
             self._remembered.clear()
-            self._head = head
+            self._head, self._rebuilt = head, rebuilt
 
 
 def _known(environment: str, run: str) -> Known:
     return Known(EnvironmentView.model_validate_json(environment), RunView.model_validate_json(run))
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows as the columns that `unnest` takes."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
-def _statement(batch: Batch, decisions: Sequence[Decision]) -> tuple[str, list[Any]]:
+def _statement(
+    batch: Batch, rebuilt: int, decisions: Sequence[Decision], newly_found: Sequence[EnvironmentView]
+) -> tuple[str, list[Any]]:
     """The statement that stores a batch, with only the parts that it needs."""
     records = [
         (
@@ -311,20 +330,26 @@ def _statement(batch: Batch, decisions: Sequence[Decision]) -> tuple[str, list[A
         )
         for r in batch.records
     ]
-    parameters = [batch.head.sequence, batch.head.hash, batch.before.sequence, *_columns(records, 11)]
+    parameters = [batch.head.sequence, batch.head.hash, batch.before.sequence, rebuilt, *columns(records, 11)]
     if not batch.known:
-        return _APPEND_RECORDS, parameters
+        return _MOVE + _COUNT, parameters
+    statement = _MOVE + VIEWS
     # Rows are locked in one order, whoever folds.
     known = [batch.known[name] for name in sorted(batch.known)]
     runs = {run.id: run for run in (*batch.closed, *(one.run for one in known))}
-    parameters += _columns([_environment_row(one.environment) for one in known], 8)
-    parameters += _columns([_run_row(runs[run_id]) for run_id in sorted(runs)], 14)
-    if not decisions:
-        return _APPEND_VIEWS, parameters
-    return _APPEND_DECISIONS, parameters + _decision_columns(decisions)
+    parameters += columns([environment_row(one.environment) for one in known], 8)
+    parameters += columns([run_row(runs[run_id]) for run_id in sorted(runs)], 14)
+    if newly_found:
+        statement += _FOUND_BY
+        parameters += directory.columns(newly_found)
+    if decisions:
+        statement += _DECIDED
+        parameters += _decision_columns(decisions)
+    return statement + _COUNT, parameters
 
 
-def _environment_row(view: EnvironmentView) -> tuple[Any, ...]:
+def environment_row(view: EnvironmentView) -> tuple[Any, ...]:
+    """A row of `environments`."""
     return (
         view.name,
         view.spec.owner.team,
@@ -337,7 +362,8 @@ def _environment_row(view: EnvironmentView) -> tuple[Any, ...]:
     )
 
 
-def _run_row(view: RunView) -> tuple[Any, ...]:
+def run_row(view: RunView) -> tuple[Any, ...]:
+    """A row of `runs`, but for `moved_at`."""
     return (
         view.id,
         view.environment,
@@ -355,4 +381,4 @@ def _run_row(view: RunView) -> tuple[Any, ...]:
 
 
 def _decision_columns(decisions: Sequence[Decision]) -> list[list[Any]]:
-    return _columns([(d.event_id, d.cause_sequence, d.run_id, d.kind, d.subject, d.body) for d in decisions], 6)
+    return columns([(d.event_id, d.cause_sequence, d.run_id, d.kind, d.subject, d.body) for d in decisions], 6)

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg import sql
 from pydantic import JsonValue, TypeAdapter
 
+from chassis.clock import Clock, SystemClock
 from chassis.database import Database
 from contracts import queries
 from contracts.queries import (
@@ -22,7 +23,9 @@ from contracts.queries import (
     GetDurations,
     GetEnvironment,
     GetEvents,
+    GetGraph,
     GetRun,
+    Graph,
     OneEnvironment,
     OneRun,
     RecordedEvent,
@@ -31,7 +34,10 @@ from contracts.queries import (
     StepDuration,
     WhichAreKnown,
 )
+from services.catalog.adapters import postgres_find as find
 from services.catalog.adapters.postgres import connection
+from services.catalog.domain.finding import grantees_of
+from services.catalog.domain.signals import Facts, shown
 
 PAGE_BYTES: Final = 768 * 1024
 HISTORY_DAYS: Final = 30
@@ -44,6 +50,13 @@ SELECT count(*), percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY infrast
 FROM runs
 WHERE golden_path = %s AND total_seconds IS NOT NULL AND ended_at > now() - make_interval(days => %s)
 """
+_ENVIRONMENT: Final = """
+SELECT e.document::text, f.document::text FROM environments e LEFT JOIN facts f ON f.name = e.name WHERE e.name = %s
+"""
+_GRANTED: Final = """
+SELECT o.* FROM directory d, LATERAL ({}) AS o
+WHERE d.grantees <> '{{}}' AND d.grantees && %s::text[] AND d.team <> ALL(%s::text[])
+"""
 
 T = TypeVar("T")
 
@@ -51,34 +64,38 @@ T = TypeVar("T")
 class PostgresViews:
     """See `ports.Views`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database
+        self._clock = clock or SystemClock()
 
     async def environments(self, query: FindEnvironments) -> Environments:
-        where = _Where()
-        where.unless_none("team = ANY(%s)", None if query.teams is None else list(query.teams))
-        where.unless_none("state = %s", query.state)
-        where.unless_none("golden_path = %s", query.golden_path)
-        where.unless_none("position(%s IN name) > 0", query.name_contains)
-        if not query.include_deleted and query.state != "deleted":
-            where.always("state <> 'deleted'")
-        total, counted = where.statement("SELECT count(*) FROM environments"), list(where.parameters)
-        where.unless_none("name > %s", query.after)
-        page = where.statement("SELECT document::text FROM environments", " ORDER BY name LIMIT %s")
-        async with connection(self._database) as database, database.pipeline():
-            count = await database.execute(total, counted)
-            rows = await database.execute(page, [*where.parameters, query.limit + 1])
-            row, found = await count.fetchone(), [row[0] for row in await rows.fetchall()]
-        shown = _fitting(found[: query.limit], len)
-        items = tuple(EnvironmentView.model_validate_json(document) for document in shown)
-        more = len(found) > len(items)
+        async with connection(self._database) as database:
+            counted = await find.count(database, query)
+            found = await find.page(database, query, counted)
+        page = _fitting(found[: query.limit], lambda one: len(one.environment) + len(one.facts or ""))
         return Environments(
-            items=items, total=row[0] if row else 0, next_cursor=items[-1].name if more and items else None
+            items=tuple(self._shown(one.environment, one.facts) for one in page),
+            total=counted.total,
+            total_is_exact=counted.is_exact,
+            next_cursor=page[-1].cursor if page and len(found) > len(page) else None,
+            facets=counted.facets,
         )
 
     async def environment(self, query: GetEnvironment) -> OneEnvironment:
-        found = await self._column("SELECT document::text FROM environments WHERE name = %s", query.environment)
-        return OneEnvironment(environment=EnvironmentView.model_validate_json(found[0]) if found else None)
+        async with connection(self._database) as database:
+            row = await (await database.execute(_ENVIRONMENT, (query.environment,), prepare=True)).fetchone()
+        return OneEnvironment(environment=self._shown(*row) if row else None)
+
+    async def graph(self, query: GetGraph) -> Graph:
+        async with connection(self._database) as database:
+            found, is_complete = await find.connected(database, query.environment)
+        fitting = _fitting(found, lambda one: len(one[0]) + len(one[1] or ""))
+        environments = tuple(self._shown(*one) for one in fitting)
+        return Graph(environments=environments, complete=is_complete and len(fitting) == len(found))
+
+    def _shown(self, environment: str, facts: str | None) -> EnvironmentView:
+        known = Facts.model_validate_json(facts) if facts is not None else None
+        return shown(EnvironmentView.model_validate_json(environment), known, self._clock.now())
 
     async def events(self, query: GetEvents) -> Events:
         statement = """
@@ -101,12 +118,10 @@ class PostgresViews:
         )
 
     async def runs(self, query: FindRuns) -> Runs:
-        where = _Where()
-        where.unless_none("environment = %s", query.environment)
-        where.unless_none("team = ANY(%s)", None if query.teams is None else list(query.teams))
-        where.unless_none("sequence < %s", query.before_sequence)
-        statement = where.statement("SELECT document::text FROM runs", " ORDER BY sequence DESC LIMIT %s")
-        found = await self._column(statement, *where.parameters, query.limit)
+        statement, parameters = _newest_runs(query)
+        async with connection(self._database) as database:
+            cursor = await database.execute(statement, parameters, prepare=False)  # planned for these very values
+            found = [row[1] for row in await cursor.fetchall()]
         return Runs(items=tuple(RunView.model_validate_json(document) for document in _fitting(found, len)))
 
     async def run(self, query: GetRun) -> OneRun:
@@ -133,7 +148,7 @@ class PostgresViews:
             )
         )
 
-    async def _column(self, statement: LiteralString | sql.Composed, *parameters: Any) -> list[Any]:
+    async def _column(self, statement: LiteralString, *parameters: Any) -> list[Any]:
         async with connection(self._database) as database:
             cursor = await database.execute(statement, parameters)
             return [row[0] for row in await cursor.fetchall()]
@@ -160,6 +175,32 @@ class _Where:
         """The statement with the conditions in it."""
         found = sql.SQL(" AND ").join(self._conditions) if self._conditions else sql.SQL("true")
         return sql.SQL(select) + sql.SQL(" WHERE ") + found + sql.SQL(rest)
+
+
+def _newest_runs(query: FindRuns) -> tuple[sql.Composed, list[Any]]:
+    """One index scan for each team, and one for each environment that was granted: runs of everybody else, of which
+    there may be millions, are not looked at."""
+
+    def newest(where: _Where) -> sql.Composed:
+        where.unless_none("r.environment = %s", query.environment)
+        where.unless_none("r.sequence < %s", query.before_sequence)
+        return where.statement("SELECT r.sequence, r.document::text FROM runs r", " ORDER BY r.sequence DESC LIMIT %s")
+
+    if query.teams is None:
+        every = _Where()
+        return newest(every), [*every.parameters, query.limit]
+    teams, of_team = list(query.teams), _Where()
+    of_team.always("r.team = t.team")
+    rows = sql.SQL("SELECT o.* FROM unnest(%s::text[]) AS t (team), LATERAL ({}) AS o").format(newest(of_team))
+    parameters: list[Any] = [teams, *of_team.parameters, query.limit]
+    if query.granted_to is not None:
+        of_life = _Where()
+        of_life.always("r.environment = d.name AND r.requested_at >= d.created_at")
+        granted = sql.SQL(_GRANTED).format(newest(of_life))
+        rows = sql.SQL("({}) UNION ALL ({})").format(rows, granted)
+        parameters += [*of_life.parameters, query.limit, grantees_of(query.granted_to), teams]
+    statement = sql.SQL("SELECT r.* FROM ({}) AS r ORDER BY r.sequence DESC LIMIT %s").format(rows)
+    return statement, [*parameters, query.limit]
 
 
 def _fitting(rows: Sequence[T], size: Callable[[T], int]) -> list[T]:

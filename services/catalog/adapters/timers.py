@@ -66,7 +66,7 @@ class Firings:
         self._bus = bus
         self._decide = decide
         self._waiting: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
-        self._pull = Pull(bus, spec, _BATCH, self._receive, lambda: self._waiting.qsize() < _BATCH)
+        self._pull = Pull(bus, spec, self._receive, lambda: _BATCH - self._waiting.qsize())
 
     async def run(self) -> None:
         """Hear until cancelled."""

@@ -36,6 +36,7 @@ from contracts.events import (
 )
 from contracts.queries import EnvironmentState, EnvironmentView, RunView
 from contracts.values import EnvironmentSpec, Failure, Resource, Step
+from services.catalog.domain.costs import asked, charged, charged_as_before
 from services.catalog.domain.life import live
 from services.catalog.domain.steps import (
     STEPS,
@@ -106,6 +107,7 @@ def _begin_life(event: EnvironmentRequested, sequence: int) -> Known:
         updated_at=event.time,
         expires_at=event.data.spec.expires_at,
         last_activity_at=event.time,
+        asked_price=event.data.price,
         run_id=event.run_id,
         version=0,
         last_sequence=sequence,
@@ -119,7 +121,7 @@ def _begin_run(
     kind: RunKind = "update" if isinstance(event, EnvironmentUpdateRequested) else "delete"
     state: EnvironmentState = "updating" if kind == "update" else "deleting"
     update: dict[str, object] = {"run_id": event.run_id, "state": state, "failure": None}
-    update |= {"left_behind": (), "kept": (), "updated_at": event.time}
+    update |= {"left_behind": (), "kept": (), "updated_at": event.time, **asked(environment, event.data)}
     if event.data.cause != "drift":  # the platform's own repair is nobody's activity
         update["last_activity_at"] = event.time
     return Known(environment.model_copy(update=update), _run_of(event, kind, sequence))
@@ -255,6 +257,7 @@ def _ready(known: Known, event: EnvironmentReady) -> Known:
             "failure": None,
             "drift": (),
             "drift_detected_at": None,
+            **charged(known.environment, event.time),
         }
     )
     return Known(environment, known.run.model_copy(update={"state": "succeeded", "ended_at": event.time}))
@@ -266,6 +269,7 @@ def _environment_failed(known: Known, event: EnvironmentFailed) -> Known:
     update["kept"] = data.kept
     if data.previous is not None:
         update |= {"state": "ready", **_end(known.environment, data.previous, None)}
+        update |= charged_as_before(known.environment)
     environment = known.environment.model_copy(update=update)
     run = known.run.model_copy(update={"state": "failed", "failure": data.failure, "ended_at": event.time})
     return Known(environment, run)
@@ -278,6 +282,7 @@ def _deleted(known: Known, event: EnvironmentDeleted) -> Known:
             "failure": None,
             "left_behind": event.data.left_behind,
             "kept": event.data.kept,
+            "gone_at": event.time,
         }
     )
     return Known(environment, known.run.model_copy(update={"state": "succeeded", "ended_at": event.time}))

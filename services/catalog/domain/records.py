@@ -21,6 +21,7 @@ from contracts.events import (
     EnvironmentDeletionRequested,
     EnvironmentExpired,
     EnvironmentExpiring,
+    EnvironmentExtended,
     EnvironmentUpdateRequested,
     parse,
 )
@@ -44,6 +45,7 @@ CONDITIONAL: Final = frozenset(
     for kind in (
         EnvironmentExpiring,
         EnvironmentExpired,
+        EnvironmentExtended,
         EnvironmentDeletionRequested,
         DriftDetected,
         EnvironmentUpdateRequested,

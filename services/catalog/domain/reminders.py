@@ -22,6 +22,11 @@ class Rhythm:
 
     warn_before: tuple[timedelta, ...]
     drift_every: timedelta
+    renews_for: timedelta = timedelta(days=7)
+    """How long a preview lives from a deployment on, at the least."""
+    sets_ahead: timedelta | None = None
+    """How long before it is due a timer is set at the earliest: longer than from one sweep, which sets every timer
+    again, to the next. None: at once, however long that is."""
 
 
 def ends_at(view: EnvironmentView) -> datetime | None:
@@ -62,8 +67,8 @@ def next_drift_check(name: str, rhythm: Rhythm, now: datetime) -> datetime:
 def reminders(
     view: EnvironmentView, rhythm: Rhythm, now: datetime, *, not_before: datetime | None = None
 ) -> tuple[Timer, ...]:
-    """Every timer that an environment shall have at this hour; one that is overdue is due at once, or at
-    `not_before`."""
+    """Every timer that an environment shall have at this hour, as far ahead as they are set; one that is overdue is due
+    at once, or at `not_before`."""
     if view.state != "ready":
         return ()
     moments: dict[TimerKind, datetime | None] = {
@@ -74,7 +79,7 @@ def reminders(
     return tuple(
         timer(view, kind, at if not_before is None else max(at, not_before))
         for kind, at in moments.items()
-        if at is not None
+        if at is not None and (rhythm.sets_ahead is None or at - now <= rhythm.sets_ahead)
     )
 
 

@@ -31,6 +31,7 @@ from contracts.events import (
     EnvironmentDeletionRequested,
     EnvironmentExpired,
     EnvironmentExpiring,
+    EnvironmentExtended,
     Expiry,
 )
 from contracts.queries import EnvironmentView
@@ -46,8 +47,9 @@ from services.catalog.domain.reminders import (
     reminders,
     timer,
 )
+from services.catalog.domain.signals import Facts, renewed
 from services.catalog.domain.verdicts import deletion_of, is_news
-from services.catalog.ports import EventStore, Log, OvertakenError, Planner, Timers
+from services.catalog.ports import EventStore, Log, OvertakenError, Planner, SignalStore, Timers
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +57,8 @@ CHECKS_AT_ONCE: Final = 2
 _AGAIN: Final = timedelta(seconds=1)
 """How soon a timer is set again that fired before its time, or whose decision was overtaken: the fold catches up."""
 _RETRY_SECONDS: Final = 1.0
+_GATHER_SECONDS: Final = 0.2
+"""How long what has moved is gathered before its timers are set: many together take one look at the facts."""
 _PAGE: Final = 100
 
 
@@ -63,14 +67,15 @@ class Timekeeper:
     """Sets timers and decides when they fire. Safe to run in several processes on one event store."""
 
     store: EventStore
+    signals: SignalStore
     log: Log
     timers: Timers
     planner: Planner
     key: EventKey
     clock: Clock
     rhythm: Rhythm
-    _to_set: dict[str, datetime | None] = field(default_factory=dict)
-    """Environments whose timers are to be set, and when at the earliest they may fire."""
+    _to_set: dict[str, tuple[EnvironmentView | None, datetime | None]] = field(default_factory=dict)
+    """Environments whose timers are to be set, as far as they are at hand, and when at the earliest they may fire."""
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     _checks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CHECKS_AT_ONCE))
@@ -78,10 +83,18 @@ class Timekeeper:
     # -- setting timers ------------------------------------------------------------------------------------------------
 
     def notice(self, before: Mapping[str, Known], after: Mapping[str, Known]) -> None:
-        """Take note of what a fold has changed; the timers are set while the next one goes on."""
+        """Take note of what a fold has changed; the timers are set while the next one goes on. What is not due before
+        the sweep has looked twice is left to it."""
         for name, known in after.items():
             was = before.get(name)
-            if has_moved(was.environment if was else None, known.environment):
+            moved = has_moved(was.environment if was else None, known.environment)
+            if moved and reminders(known.environment, self.rhythm, self.clock.now()):
+                self._set_soon(name, view=known.environment)
+
+    def notice_facts(self, facts: Mapping[str, Facts]) -> None:
+        """Take note of what was said from outside; an end that moves because of it is said meanwhile."""
+        for name, known in facts.items():
+            if known.last_activity_at is not None:
                 self._set_soon(name)
 
     async def keep_set(self, sweep_seconds: float) -> None:
@@ -104,30 +117,44 @@ class Timekeeper:
                     await self._work.wait()
             except TimeoutError:
                 continue
+            await asyncio.sleep(_GATHER_SECONDS)
 
     async def _set_all(self) -> None:
         page = await self.store.ready("", _PAGE)
         while page:
-            await asyncio.gather(*(self._set(view) for view in page))
+            facts = await self.signals.facts([view.name for view in page])
+            await asyncio.gather(*(self._set(view, facts.get(view.name)) for view in page))
             await self._set_noticed()
             page = await self.store.ready(page[-1].name, _PAGE)
 
     async def _set_noticed(self) -> None:
         while self._to_set:
-            name, not_before = self._to_set.popitem()
+            noticed = [self._to_set.popitem() for _ in range(min(_PAGE, len(self._to_set)))]
             try:
-                if (known := await self.store.known(name)) is not None:
-                    await self._set(known.environment, not_before)
+                facts = await self.signals.facts([name for name, _ in noticed])
+                while noticed:
+                    name, (view, not_before) = noticed[-1]
+                    if view is None and (known := await self.store.known(name)) is not None:
+                        view = known.environment
+                    if view is not None:
+                        await self._set(view, facts.get(name), not_before)
+                    noticed.pop()
             except BaseException:
-                self._to_set.setdefault(name, not_before)
+                for name, one in noticed:
+                    self._to_set.setdefault(name, one)
                 raise
 
-    async def _set(self, view: EnvironmentView, not_before: datetime | None = None) -> None:
+    async def _facts(self, name: str) -> Facts | None:
+        return (await self.signals.facts([name])).get(name)
+
+    async def _set(self, view: EnvironmentView, facts: Facts | None, not_before: datetime | None = None) -> None:
+        if await self._renew(view, facts):
+            return  # folding that sets its timers
         for one in reminders(view, self.rhythm, self.clock.now(), not_before=not_before):
             await self.timers.set(one)
 
-    def _set_soon(self, name: str, not_before: datetime | None = None) -> None:
-        self._to_set[name] = not_before
+    def _set_soon(self, name: str, not_before: datetime | None = None, *, view: EnvironmentView | None = None) -> None:
+        self._to_set[name] = (view, not_before)
         self._work.set()
 
     # -- deciding ------------------------------------------------------------------------------------------------------
@@ -139,6 +166,8 @@ class Timekeeper:
         if known is None or known.environment.state != "ready":
             return  # when it is ready again its timers are set
         view, now = known.environment, self.clock.now()
+        if fired.kind != "drift_check" and await self._renew(view, await self._facts(view.name)):
+            return
         if fired.kind == "expiry":
             await self._expire(view, now)
         elif fired.kind == "warning":
@@ -159,6 +188,17 @@ class Timekeeper:
             await self._decide(EnvironmentExpired, _expiry(view), view, cause)
         else:  # folding it has asked for the deletion, and that was overtaken
             await self._decide(EnvironmentDeletionRequested, deletion_of(view.spec, view.expires_at), view, expired_id)
+
+    async def _renew(self, view: EnvironmentView, facts: Facts | None) -> bool:
+        """Move the end of a preview that was deployed to; whether there is one to move."""
+        expires_at = renewed(view, facts, self.rhythm.renews_for)
+        if expires_at is None:
+            return False
+        spec = view.spec.model_copy(update={"expires_at": expires_at})
+        data = Expiry(spec=spec, expires_at=expires_at, reason="It was deployed to.")
+        cause = self.key.derive(view.incarnation, f"renewal {view.last_sequence}")
+        await self._decide(EnvironmentExtended, data, view, cause)
+        return True
 
     async def _warn(self, view: EnvironmentView, now: datetime) -> None:
         if (at := due_warning(view, self.rhythm, now)) is not None:

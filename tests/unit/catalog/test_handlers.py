@@ -42,6 +42,7 @@ class World:
         self.timers, self.planner = MemoryTimers(), MemoryPlanner()
         self.timekeeper = Timekeeper(
             store=self.store,
+            signals=self.store.signals,
             log=self.log,
             timers=self.timers,
             planner=self.planner,

@@ -1,5 +1,6 @@
 """When an environment's time is up, when to warn, when to look for drift: pure, on a clock that stands still."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -281,3 +282,12 @@ def test_the_same_drift_is_no_news_unless_its_repair_never_began() -> None:
     assert not is_news(production, (DATABASE,))
     tried = preview.run.model_copy(update={"requested_at": preview.environment.updated_at + timedelta(seconds=1)})
     assert not is_news(Known(preview.environment, tried), (DATABASE,)), "the repair has failed"
+
+
+def test_a_timer_is_set_no_further_ahead_than_the_sweeps_need() -> None:
+    view = _folded(_ready()).environment
+    ahead = replace(RHYTHM, sets_ahead=timedelta(minutes=30))
+    early, late = END - timedelta(minutes=31), END - timedelta(minutes=30)
+    assert "expiry" not in {one.kind for one in reminders(view, ahead, early)}
+    assert "expiry" in {one.kind for one in reminders(view, ahead, late)}
+    assert "expiry" in {one.kind for one in reminders(view, ahead, END + timedelta(days=1))}

@@ -1,0 +1,50 @@
+"""The past of one environment: the views as they were at a moment, and how two of them differ. Pure.
+
+Invariant: the past is folded by the rules of today's views (`folding`), from the same events; so the state at this
+moment is the live view.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from contracts.events import parse
+from contracts.history import Change
+from contracts.queries import EnvironmentView
+from services.catalog.domain.folding import Known, fold
+from services.catalog.domain.records import Message
+
+_BOOKKEEPING: Final = {"version", "last_sequence", "updated_at"}
+"""What changes with every event and says nothing."""
+
+
+def folded(messages: Iterable[Message]) -> Known | None:
+    """What is known after these events of one name, oldest first."""
+    known: Known | None = None
+    for message in messages:
+        known = fold(known, parse(message.body), message.sequence)
+    return known
+
+
+def changes(before: EnvironmentView | None, after: EnvironmentView | None) -> tuple[Change, ...]:
+    """Every field in which two views differ, by name of the field. A list is compared as a whole."""
+    was, now = _fields(before), _fields(after)
+    return tuple(
+        Change(field=field, before=was.get(field), after=now.get(field))
+        for field in sorted(was.keys() | now.keys())
+        if was.get(field) != now.get(field)
+    )
+
+
+def _fields(view: EnvironmentView | None) -> dict[str, Any]:
+    if view is None:
+        return {}
+    return dict(_leaves("", view.model_dump(mode="json", exclude=_BOOKKEEPING)))
+
+
+def _leaves(path: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        here = f"{path}.{name}" if path else name
+        if isinstance(inner, Mapping):
+            yield from _leaves(here, inner)
+        else:
+            yield here, inner
