@@ -6,11 +6,13 @@ from chassis.service import Service
 from chassis.settings import ChassisSettings, read_secret
 from chassis.step_log import StepLog
 from services.cicd.adapters.actionlint import Actionlint
+from services.cicd.adapters.facts import BusFacts, FeedbackReader
 from services.cicd.adapters.github import AppCredentials, GitHubForge, trace_requests
 from services.cicd.adapters.golden_paths import DirectoryGoldenPaths
 from services.cicd.handlers import PipelineHandlers
+from services.cicd.handlers.tickets import Tickets
 from services.cicd.settings import CicdSettings
-from services.cicd.subscriptions import subscriptions
+from services.cicd.subscriptions import FEEDBACK, subscriptions
 
 
 def main() -> None:
@@ -36,6 +38,16 @@ def main() -> None:
         archive_kept=settings.repositories_with_work == "archive",
     )
     service.subscribe(subscriptions(handlers), on_waiting=log.waiting)
+    if settings.tickets_repository is not None:
+        tickets = Tickets(
+            desk=forge,
+            facts=BusFacts(service.bus),
+            key=service.key,
+            clock=service.clock,
+            repository=settings.tickets_repository,
+            platform_url=settings.platform_url,
+        )
+        service.alongside("feedback", FeedbackReader(service.bus, FEEDBACK, tickets.open).run)
     service.run()
 
 

@@ -11,7 +11,9 @@ from typing import Literal, Protocol
 
 from contracts.envelope import Event
 from contracts.golden_path import GoldenPath
+from contracts.signals import Signal
 from services.cicd.domain import Commit, File, PullRequest, Repository
+from services.cicd.domain.tickets import Ticket
 
 
 @dataclass(frozen=True)
@@ -177,4 +179,24 @@ class Forge(Protocol):
 
     async def reopen_pull_request(self, repository: str, number: int) -> None:
         """Open a closed pull request again. `PermanentError` where that cannot be."""
+        ...
+
+
+class TicketDesk(Protocol):
+    """Where tickets for the platform team are opened."""
+
+    async def find_ticket(self, repository: str, *, label: str, mark: str) -> Ticket | None:
+        """The newest ticket with this label whose text has this line, open or closed; None where there is none."""
+        ...
+
+    async def open_ticket(self, repository: str, *, title: str, body: str, label: str) -> Ticket:
+        """Open a ticket. `PermanentError` where the repository takes none."""
+        ...
+
+
+class Facts(Protocol):
+    """What is said to whoever is interested."""
+
+    async def say(self, signal: Signal) -> None:
+        """Store a fact; once, however often it is said within two minutes."""
         ...

@@ -38,6 +38,9 @@ class CicdSettings(BaseSettings):
     platform_url: str = "http://127.0.0.1:8000"
     """Where workflows find the platform's API; becomes the repository variable SLIPWAY_URL."""
 
+    tickets_repository: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")
+    """Where feedback becomes tickets, `owner/name`; without it nobody opens any."""
+
     @field_validator("forge_url", "platform_url")
     @classmethod
     def _is_http(cls, url: str) -> str:

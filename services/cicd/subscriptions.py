@@ -1,8 +1,10 @@
 """What this service hears, does and says."""
 
-from typing import Any
+from typing import Any, Final
 
 from chassis.consuming import GaveUp, Subscription
+from chassis.failures import UNDO_DELAYS_SECONDS
+from contracts import subjects
 from contracts.events import (
     EnvironmentDeletionRequested,
     PipelineCreated,
@@ -12,8 +14,12 @@ from contracts.events import (
     StepFailed,
     Undone,
 )
+from contracts.topology import CONSUMERS
 from contracts.values import Failure, LeftBehind, Receipt, Resource
 from services.cicd.handlers import PipelineHandlers
+
+FEEDBACK: Final = next(spec for spec in CONSUMERS if (spec.service, spec.stream) == ("cicd", subjects.SIGNALS))
+"""What people tell the platform team is heard beside the events, and becomes tickets."""
 
 
 def explain_failure(event: SecretsStored, gave_up: GaveUp) -> StepFailed:
@@ -54,6 +60,7 @@ def subscriptions(handlers: PipelineHandlers) -> tuple[Subscription[Any], ...]:
             says=PipelineRemoved,
             or_else=PipelineRemoved,
             explain=explain_left_behind,
+            retry_delays_seconds=UNDO_DELAYS_SECONDS,
         ),
         Subscription(
             EnvironmentDeletionRequested,
@@ -61,5 +68,6 @@ def subscriptions(handlers: PipelineHandlers) -> tuple[Subscription[Any], ...]:
             says=PipelineRemoved,
             or_else=PipelineRemoved,
             explain=explain_left_behind,
+            retry_delays_seconds=UNDO_DELAYS_SECONDS,
         ),
     )

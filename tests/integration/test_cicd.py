@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 import pytest
 from github import GithubException
@@ -19,6 +21,7 @@ from contracts.events import (
     PipelineRemoved,
     SecretsStored,
 )
+from contracts.signals import FeedbackGiven, TicketOpened
 from contracts.topology import inbox_prefix
 from contracts.values import EnvironmentSpec, Receipt
 from deploy.embedded.local_http import answers
@@ -30,6 +33,7 @@ from tests.unit.cicd.events import KEY, deletion_requested, secrets_stored, spec
 from tests.waiting import until
 
 E = TypeVar("E", bound=Event)
+TICKETS = "acme/feedback"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -64,6 +68,7 @@ def _environment(home: Path, nats: RunningNats, forge: ForgeProcess, health_port
         "SLIPWAY_CICD_FORGE_SECONDS_BETWEEN_REQUESTS": "0",
         "SLIPWAY_CICD_FORGE_SECONDS_BETWEEN_WRITES": "0",
         "SLIPWAY_CICD_PLATFORM_URL": "http://127.0.0.1:8000",
+        "SLIPWAY_CICD_TICKETS_REPOSITORY": TICKETS,
     }
 
 
@@ -73,7 +78,7 @@ class Log:
     def __init__(self, nats: RunningNats) -> None:
         self.said_by = {
             user: Bus(nats.url, name=user, nkey_file=nats.nkey_file(user), inbox_prefix=inbox_prefix(user))
-            for user in ("secrets", "gateway")
+            for user in ("secrets", "gateway", "deploy")
         }
 
     async def say(self, event: Event) -> None:
@@ -167,3 +172,42 @@ async def test_an_update_goes_on_in_the_same_repository_and_its_failure_leaves_i
     assert (failed.data.previous, undone.data.previous) == (wanted, wanted)
     assert undone.data.receipt == Receipt()
     assert {branch.name: branch.commit.sha for branch in repository.get_branches()} == heads
+
+
+async def test_feedback_becomes_one_ticket_however_often_it_is_said(platform: Platform, log: Log) -> None:
+    platform.forge.client().get_organization("acme").create_repo("feedback", private=True)
+    given = FeedbackGiven.model_validate(
+        {
+            "id": uuid4(),
+            "source": "gateway",
+            "time": datetime.now(UTC),
+            "traceparent": TRACE,
+            "data": {"person": "ada", "text": "The log is hard to read", "page": "/runs"},
+        }
+    )
+    gateway = log.said_by["gateway"]
+
+    async def say() -> None:
+        subject = subjects.of_signal(given)
+        await gateway.publish(subject, given.to_json(), stream=subjects.SIGNALS, message_id=str(uuid4()))
+
+    async def opened() -> TicketOpened | None:
+        last = await log.said_by["deploy"].last(subjects.SIGNALS, "signal.platform.ticket_opened")
+        return TicketOpened.model_validate_json(last.data) if last and last.data else None
+
+    await say()
+    ticket = await until(opened, what="the ticket")
+    await say()  # under another id of a message, so that the bus stores it once more
+    again = FeedbackGiven.model_validate({**given.model_dump(), "id": uuid4()})
+    subject = subjects.of_signal(again)
+    await gateway.publish(subject, again.to_json(), stream=subjects.SIGNALS, message_id=str(again.id))
+
+    async def two() -> bool:
+        found = await opened()
+        return found is not None and found.data.feedback_id == again.id
+
+    await until(two, what="the ticket of what was said last, which is handled last")
+    issues = platform.forge.client().get_repo(TICKETS).get_issues(state="all")
+    assert sorted(str(issue.number) for issue in issues) == ["1", "2"]
+    assert (ticket.data.ticket, ticket.data.feedback_id) == (f"{TICKETS}#1", given.id)
+    assert str(ticket.data.url).endswith(f"/{TICKETS}/issues/1")
