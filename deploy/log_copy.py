@@ -1,8 +1,10 @@
-"""The catalog's copy of the log: whether it is intact, and the log put back from it.
+"""The catalog's copies of the log and of the facts from outside: whether they are intact, and the streams put back from
+them.
 
-The stream holds the history of every environment, and so does the catalog. Where JetStream's storage is lost, what is
-missing is published again from the copy: subject, body and sequence as they were. The durable consumers begin at the
-first message; whoever hears an event again finds its own outcome in the log and does nothing (`chassis.looking`).
+A stream holds the history of every environment, another one the facts about them, and so does the catalog. Where
+JetStream's storage is lost, what is missing is published again from the copy: subject, body and sequence as they were.
+The durable consumers begin at the first message; whoever hears an event again finds its own outcome in the log and does
+nothing (`chassis.looking`).
 
 Invariants: nothing is put after a message that is not the copy's own; what was put back stays when a restore is
 interrupted, and the next one goes on after it.
@@ -25,6 +27,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from contracts import subjects
 from contracts.events import parse
+from contracts.signals import ANY_SIGNAL
 from contracts.topology import inbox_prefix
 from deploy.streams import BusAccess, StreamsError, connected, provision
 from services.catalog.domain.records import chained
@@ -41,8 +44,36 @@ class LogCopyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """Which stream, and where the catalog keeps its messages and how far they reach."""
+
+    stream: str
+    prefix: str
+    """The first token of its subjects."""
+    position: str
+    rows: str
+    """The columns of `CopiedMessage`, of messages after a sequence."""
+
+
+LOG = Copy(
+    subjects.ENVIRONMENTS,
+    "environment",
+    "SELECT sequence, hash FROM catalog.log_position",
+    "SELECT sequence, subject, body, hash, event_id, environment, version, kind, run_id"
+    " FROM catalog.events WHERE sequence > %s ORDER BY sequence LIMIT %s",
+)
+FACTS = Copy(
+    subjects.SIGNALS,
+    "signal",
+    "SELECT sequence, hash FROM catalog.signal_position",
+    "SELECT sequence, subject, body, hash, CASE WHEN rejection IS NULL THEN signal_id END, environment, NULL, kind,"
+    " NULL FROM catalog.signals WHERE sequence > %s ORDER BY sequence LIMIT %s",
+)
+
+
+@dataclass(frozen=True, slots=True)
 class CopiedMessage:
-    """A row of the catalog's event store."""
+    """A row of one of the catalog's copies."""
 
     sequence: int
     subject: bytes
@@ -51,8 +82,15 @@ class CopiedMessage:
     event_id: uuid.UUID | None
     environment: str | None
     version: int | None
+    """Of an event that is believed; facts have none."""
     kind: str | None
     run_id: uuid.UUID | None
+
+    @property
+    def message_id(self) -> str | None:
+        """What it was published under; None where another message has the same id, which a batch would not take."""
+        is_first = self.version is not None or (self.run_id is None and self.event_id is not None)
+        return str(self.event_id) if is_first else None
 
 
 @dataclass(frozen=True)
@@ -80,29 +118,25 @@ class Restored:
     put_back: int
 
 
-def copied(catalog: psycopg.Connection, after: int = 0) -> Iterator[CopiedMessage]:
-    """The messages of the copy in the order of the log, those after a sequence. `catalog` may read its schema."""
+def copied(catalog: psycopg.Connection, after: int = 0, copy: Copy = LOG) -> Iterator[CopiedMessage]:
+    """The messages of a copy in the order of its stream, those after a sequence. `catalog` may read its schema."""
     while True:
-        rows = catalog.execute(
-            "SELECT sequence, subject, body, hash, event_id, environment, version, kind, run_id"
-            " FROM catalog.events WHERE sequence > %s ORDER BY sequence LIMIT %s",
-            (after, _PAGE),
-        ).fetchall()
+        rows = catalog.execute(copy.rows, (after, _PAGE)).fetchall()
         yield from (CopiedMessage(*row) for row in rows)
         if len(rows) < _PAGE:
             return
         after = rows[-1][0]
 
 
-def verify(catalog: psycopg.Connection) -> Verdict:
-    """Look through the whole copy: every sequence there, every hash following from all before it, and every column
+def verify(catalog: psycopg.Connection, copy: Copy = LOG) -> Verdict:
+    """Look through a whole copy: every sequence there, every hash following from all before it, and every column
     that people search by saying what the message itself says."""
     head, last, versions = b"", 0, dict[str, int]()
-    for message in copied(catalog):
+    for message in copied(catalog, copy=copy):
         if reason := _wrong(message, head, last, versions):
             return Verdict(last, head.hex(), message.sequence, reason)
         head, last = message.hash, message.sequence
-    position = catalog.execute("SELECT sequence, hash FROM catalog.log_position").fetchone()
+    position = catalog.execute(copy.position).fetchone()
     if position is None or (position[0], bytes(position[1])) != (last, head):
         return Verdict(last, head.hex(), last + 1, "the end was cut off: the position recorded is another")
     return Verdict(last, head.hex())
@@ -114,7 +148,7 @@ def _wrong(message: CopiedMessage, head: bytes, last: int, versions: dict[str, i
     if chained(head, message) != message.hash:
         return "its subject, its body or its hash was changed"
     if message.version is None:
-        return ""
+        return _wrong_fact(message) if message.message_id is not None else ""
     event = parse(message.body)
     said = (event.id, event.subject, event.kind, event.run_id)
     if said != (message.event_id, message.environment, message.kind, message.run_id):
@@ -125,34 +159,46 @@ def _wrong(message: CopiedMessage, head: bytes, last: int, versions: dict[str, i
     return ""
 
 
+def _wrong_fact(message: CopiedMessage) -> str:
+    signal = ANY_SIGNAL.validate_json(message.body)
+    said = (signal.id, signal.subject, signal.kind)
+    same = said == (message.event_id, message.environment, message.kind)
+    return "" if same else "its columns say something else than its body"
+
+
 async def discard_log(access: BusAccess) -> int:
-    """Delete the stream and make it anew, empty; answers how many messages it had. For a log that has gone on without
-    its history: the gateway says again what the catalog does not know."""
+    """Delete the streams and make them anew, empty; answers how many messages they had. For a log that has gone on
+    without its history: the gateway says again what the catalog does not know. Facts that were told meanwhile are given
+    up."""
+    messages = 0
     async with _jetstream(access) as (_, jetstream):
-        try:
-            messages = (await jetstream.stream_info(subjects.ENVIRONMENTS)).state.messages
-            await jetstream.delete_stream(subjects.ENVIRONMENTS)
-        except NotFoundError:
-            messages = 0
+        for copy in (LOG, FACTS):
+            try:
+                messages += (await jetstream.stream_info(copy.stream)).state.messages
+                await jetstream.delete_stream(copy.stream)
+            except NotFoundError:
+                continue
     await provision(access)
     return messages
 
 
 async def restore(access: BusAccess, catalog: psycopg.Connection, report: Callable[[int], None]) -> Restored:
-    """Put back what the log lacks of the copy; `report` hears how far it has come, as a sequence.
+    """Put back what the streams lack of the copies; `report` hears how far it has come, as a sequence of the stream.
 
     Raises `LogCopyError` where the log holds something else than the copy, or took a message of somebody's meanwhile;
     `StreamsError` where the bus cannot be reached or refuses.
     """
     await provision(access)
     async with _jetstream(access) as (client, jetstream):
-        there = await _common(jetstream, catalog)
-        at = there
-        for batch in _batches(copied(catalog, there)):
-            await _put(client, batch)
-            at = batch[-1].sequence
-            report(at)
-    return Restored(there, at - there)
+        already_there = put_back = 0
+        for copy in (LOG, FACTS):
+            there = at = await _common(jetstream, catalog, copy)
+            for batch in _batches(copied(catalog, there, copy)):
+                await _put(client, batch, copy)
+                at = batch[-1].sequence
+                report(at)
+            already_there, put_back = already_there + there, put_back + at - there
+    return Restored(already_there, put_back)
 
 
 @asynccontextmanager
@@ -161,18 +207,18 @@ async def _jetstream(access: BusAccess) -> AsyncIterator[tuple[Client, JetStream
         yield client, client.jetstream(timeout=_REPLY_SECONDS)
 
 
-async def _common(jetstream: JetStreamContext, catalog: psycopg.Connection) -> int:
-    """How many messages the log has, all of them the copy's. The last one stands for those before it: sequences are
+async def _common(jetstream: JetStreamContext, catalog: psycopg.Connection, copy: Copy) -> int:
+    """How many messages the stream has, all of them the copy's. The last one stands for those before it: sequences are
     given once, and nobody but a restore puts one back."""
-    last = (await jetstream.stream_info(subjects.ENVIRONMENTS)).state.last_seq
-    row = catalog.execute("SELECT max(sequence) FROM catalog.events").fetchone()
+    last = (await jetstream.stream_info(copy.stream)).state.last_seq
+    row = catalog.execute(copy.position).fetchone()
     copied_last = (row and row[0]) or 0
     for sequence in sorted({1, min(last, copied_last)}) if last and copied_last else ():
-        found = await jetstream.get_msg(subjects.ENVIRONMENTS, seq=sequence)
-        ours = next(copied(catalog, sequence - 1))
+        found = await jetstream.get_msg(copy.stream, seq=sequence)
+        ours = next(copied(catalog, sequence - 1, copy))
         if (found.data, (found.subject or "").encode(errors="surrogateescape")) != (ours.body, ours.subject):
             raise LogCopyError(
-                f"message {sequence} of the log is not the copy's: the log has begun anew without its history. "
+                f"message {sequence} of {copy.stream} is not the copy's: it has begun anew without its history. "
                 "Stop the services and run restore-log with --discard: what the log has now is given up, and what the "
                 "catalog does not know is said again by the gateway"
             )
@@ -192,7 +238,7 @@ def _batches(messages: Iterator[CopiedMessage]) -> Iterator[list[CopiedMessage]]
         yield batch
 
 
-async def _put(client: Client, batch: list[CopiedMessage]) -> None:
+async def _put(client: Client, batch: list[CopiedMessage], copy: Copy) -> None:
     """Store a batch whole or not at all, right after the message before its first."""
     if any(after.sequence != before.sequence + 1 for before, after in pairwise(batch)):
         raise LogCopyError("the copy has a hole: run verify-log, and restore a backup of the catalog's database")
@@ -201,9 +247,9 @@ async def _put(client: Client, batch: list[CopiedMessage]) -> None:
         headers = {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
         if number == 1:
             headers["Nats-Expected-Last-Sequence"] = str(message.sequence - 1)
-        if message.version is not None:  # the first of its id: a second in a batch would refuse all of it
-            headers["Nats-Msg-Id"] = str(message.event_id)
-        subject = _publishable(message.subject)
+        if message.message_id is not None:
+            headers["Nats-Msg-Id"] = message.message_id
+        subject = _publishable(message.subject, copy.prefix)
         if number < len(batch):
             await client.publish(subject, message.body, headers=headers)
             continue
@@ -219,10 +265,10 @@ async def _put(client: Client, batch: list[CopiedMessage]) -> None:
             )
 
 
-def _publishable(subject: bytes) -> str:
+def _publishable(subject: bytes, prefix: str) -> str:
     """A subject as the client can publish it. One that is no UTF-8 comes back as a neighbour of its own: only a message
     that nobody believed has one, and its sequence must not be lost."""
     try:
         return subject.decode()
     except UnicodeDecodeError:
-        return f"environment.{subject.hex()}.undecodable"
+        return f"{prefix}.{subject.hex()}.undecodable"

@@ -85,6 +85,7 @@ def _say_where(platform: Platform, parts: Sequence[Part]) -> None:
         if part.address:
             output.print(f"  {'portal' if part.is_service else part.name:<10} {part.address}", markup=False)
     output.print(f"  home       {platform.home.root}")
+    output.print(f"  {status.sign_in_hint(platform)}", markup=False)
     output.print("Next: slipway create NAME --template nodejs-api, or `make demo`; `make down` stops it.")
 
 

@@ -1,4 +1,4 @@
-"""Who may do what on the forge, and the one repository that must be there before the first environment.
+"""Who may do what on the forge, and the repositories that must be there before the first environment.
 
 Invariant: the forge knows only hashes of tokens; each service has a login of its own.
 """
@@ -15,9 +15,16 @@ from deploy.embedded.local_http import HttpError, request_json
 CICD_LOGIN = "slipway-cicd"
 PROVISIONER_LOGIN = "slipway-provisioner"
 PERSON_LOGIN = "developer"
+OPERATOR_LOGIN = "platform-team"
+"""Who changes environments by pushing to the environments repository."""
 ENVIRONMENTS_REPOSITORY = "platform/environments"
-# Those who make repositories in organisations are administrators of the forge.
-_ADMINISTRATORS = {CICD_LOGIN: True, PROVISIONER_LOGIN: True, PERSON_LOGIN: False}
+TICKETS_REPOSITORY = "platform/feedback"
+_DESCRIPTIONS = {
+    ENVIRONMENTS_REPOSITORY: "The desired state of every environment",
+    TICKETS_REPOSITORY: "What people tell the platform team",
+}
+# Those who make repositories in organisations, and those who run the platform, are administrators of the forge.
+_ADMINISTRATORS = {CICD_LOGIN: True, PROVISIONER_LOGIN: True, OPERATOR_LOGIN: True, PERSON_LOGIN: False}
 _WEBHOOK_SECRET = "forge-webhook.secret"  # noqa: S105 - the name of a file
 _WEBHOOK_PATH = "/api/v1/webhooks/forge"
 _NOT_FOUND = 404
@@ -45,18 +52,19 @@ def webhook_secret_file(keys: Keys) -> Path:
     return keys.ensure(_WEBHOOK_SECRET)
 
 
-def ensure_environments_repository(url: str, keys: Keys) -> None:
-    """Make the repository of all environments' desired state unless it is there. Raises HttpError and OSError."""
+def ensure_repositories(url: str, keys: Keys) -> None:
+    """Make the platform's own repositories unless they are there. Raises HttpError and OSError."""
     token = forge_token_file(keys, PROVISIONER_LOGIN).read_text()
     headers = {"Authorization": f"token {token}"}
-    owner, name = ENVIRONMENTS_REPOSITORY.split("/")
-    try:
-        request_json("GET", f"{url}/repos/{owner}/{name}", headers=headers)
-    except HttpError as error:
-        if error.status != _NOT_FOUND:
-            raise
-        body = {"name": name, "private": True, "description": "The desired state of every environment"}
-        request_json("POST", f"{url}/orgs/{owner}/repos", body, headers=headers)
+    for repository, description in _DESCRIPTIONS.items():
+        owner, name = repository.split("/")
+        try:
+            request_json("GET", f"{url}/repos/{owner}/{name}", headers=headers)
+        except HttpError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            body = {"name": name, "private": True, "description": description}
+            request_json("POST", f"{url}/orgs/{owner}/repos", body, headers=headers)
 
 
 def ensure_hook(url: str, keys: Keys, gateway_url: str) -> None:

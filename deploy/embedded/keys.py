@@ -17,11 +17,17 @@ import nkeys  # type: ignore[import-untyped]  # the package has no types
 from deploy.embedded.home import write_file
 
 _SECRET_BYTES = 32
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def new_secret() -> str:
     """256 random bits as URL-safe text."""
     return secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def new_password() -> str:
+    """A password that a person can type: twenty small letters, 94 random bits."""
+    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(4))
 
 
 def new_base64_key() -> str:

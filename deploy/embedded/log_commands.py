@@ -17,21 +17,23 @@ _REPORT_EVERY_SECONDS = 1.0
 
 
 def verify_log() -> int:
-    """Look through the copy; answers the exit code: 0 intact, 1 not."""
+    """Look through the copies of the log and of the facts from outside; answers the exit code: 0 intact, 1 not."""
     platform = _running()
-    begun = time.monotonic()
-    with platform.setup.cluster.connect(_CATALOG_ROLE, postgres.SERVICES_DATABASE) as catalog:
-        verdict = log_copy.verify(catalog)
     output = console()
-    if verdict.is_intact:
-        output.print(f"{verdict.messages} messages, all as they were written ({time.monotonic() - begun:.1f} s).")
-        output.print(f"head  {verdict.head or '(an empty log)'}")
-        return 0
-    raise PlatformError(
-        f"the copy of the log is broken at message {verdict.broken_at}: {verdict.reason}",
-        remedy="keep the database as it is for those who look into it, and restore a backup of it; "
-        "where the log itself is whole, an empty catalog reads it again from its beginning",
-    )
+    with platform.setup.cluster.connect(_CATALOG_ROLE, postgres.SERVICES_DATABASE) as catalog:
+        for copy, what in ((log_copy.LOG, "messages"), (log_copy.FACTS, "facts from outside")):
+            begun = time.monotonic()
+            verdict = log_copy.verify(catalog, copy)
+            if not verdict.is_intact:
+                raise PlatformError(
+                    f"the copy of {copy.stream} is broken at message {verdict.broken_at}: {verdict.reason}",
+                    remedy="keep the database as it is for those who look into it, and restore a backup of it; "
+                    "where the stream itself is whole, an empty catalog reads it again from its beginning",
+                )
+            seconds = time.monotonic() - begun
+            output.print(f"{verdict.messages} {what}, all as they were written ({seconds:.1f} s).")
+            output.print(f"head  {verdict.head or '(an empty log)'}")
+    return 0
 
 
 def restore_log(*, discard: bool) -> None:

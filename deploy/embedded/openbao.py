@@ -20,7 +20,9 @@ from deploy.embedded.errors import PlatformError
 from deploy.embedded.home import write_file
 from deploy.embedded.keys import Keys, new_base64_key
 from deploy.embedded.local_http import HttpError, request_json
+from deploy.embedded.openbao_identity import Addresses, operator, provide_identity, write_policies
 from deploy.embedded.openbao_policies import OPERATOR_POLICY, SECRETS_POLICY, policies
+from deploy.embedded.openbao_runtime import RuntimeLogin
 from deploy.embedded.ports import HOST
 from deploy.embedded.processes import Launch, package_directory
 
@@ -42,6 +44,7 @@ class Vault:
     keys: Keys
     etc: Path
     log: Path
+    addresses: Addresses
 
     @property
     def url(self) -> str:
@@ -57,6 +60,11 @@ class Vault:
     def secret_id_file(self) -> Path:
         """The secrets service's AppRole: the secret half."""
         return self.keys.ensure("bao-secrets.secret-id")
+
+    @property
+    def runtime_login(self) -> RuntimeLogin:
+        """How the local runtime logs in."""
+        return RuntimeLogin(self.keys)
 
     @property
     def admin_password_file(self) -> Path:
@@ -110,7 +118,15 @@ class Vault:
             audit.rename(audit.with_name("openbao-audit.log.1"))
 
     def finish(self) -> None:
-        """After the start: prove that the first initialisation went through, and follow a moved database."""
+        """After the start: prove that the first initialisation went through, follow a moved database, and make so
+        again what this version wants of policies and people's identity."""
+        self._settle()
+        with operator(self.url, ADMIN_USER, _content(self.admin_password_file)) as bao:
+            write_policies(bao)
+            provide_identity(bao, self.keys, self.addresses)
+            self.runtime_login.provide(bao)
+
+    def _settle(self) -> None:
         with self._storage() as connection:
             initialised_for = self._initialised_for(connection)
             if initialised_for == self.cluster.port:
@@ -136,14 +152,11 @@ class Vault:
 
     def _follow_moved_database(self) -> None:
         """The database engine keeps the address of Postgres in its own storage."""
-        login = {"password": _content(self.admin_password_file)}
-        answer = request_json("POST", f"{self.url}/v1/auth/userpass/login/{ADMIN_USER}", login)
-        headers = {"X-Vault-Token": answer["auth"]["client_token"]}
         connection = self._database_connection() | {
             "password": _content(postgres.password_file(self.keys, postgres.LEASES_ROLE))
         }
-        url = f"{self.url}/v1/{DATABASE_MOUNT}/config/{DATABASE_CONNECTION}"
-        request_json("POST", url, connection, headers=headers)
+        with operator(self.url, ADMIN_USER, _content(self.admin_password_file)) as bao:
+            bao.write(f"{DATABASE_MOUNT}/config/{DATABASE_CONNECTION}", **connection)
 
     def is_ready(self) -> bool:
         """Whether the server is initialised, unsealed and active."""

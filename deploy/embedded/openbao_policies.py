@@ -1,4 +1,4 @@
-"""What each credential may do in OpenBao: the policies made at its one initialisation.
+"""What each credential may do in OpenBao: the policies, written at its initialisation and again at every start.
 
 Invariant: the secrets service writes what environments need and reads no value back.
 """
@@ -10,31 +10,33 @@ from collections.abc import Mapping
 
 SECRETS_POLICY = "slipway-secrets"
 OPERATOR_POLICY = "slipway-operator"
+RUNTIME_POLICY = "slipway-runtime"
+RUNTIME_ROLE = "slipway-runtime"
 
-_MANAGE = ("create", "read", "update", "delete", "list")
+MANAGE = ("create", "read", "update", "delete", "list")
 
 _SECRETS: Mapping[str, tuple[str, ...]] = {
     # Values go in and never come back; names, versions and labels may be looked at.
     "kv/data/env/*": ("create", "update"),
     "kv/subkeys/env/*": ("read",),
-    "kv/metadata/env/*": _MANAGE,
+    "kv/metadata/env/*": MANAGE,
     "kv/metadata/env": ("list",),
     "kv/metadata/env/": ("list",),
-    "sys/policies/acl/env-*": _MANAGE,
+    "sys/policies/acl/env-*": MANAGE,
     "sys/policies/acl": ("list",),
     "sys/policies/acl/": ("list",),
     # The older spelling of the same paths, which hvac uses.
-    "sys/policy/env-*": _MANAGE,
+    "sys/policy/env-*": MANAGE,
     "sys/policy": ("list", "read"),
-    "database/roles/env-*": _MANAGE,
+    "database/roles/env-*": MANAGE,
     "database/roles": ("list",),
     "database/roles/": ("list",),
-    "auth/approle/role/env-*": _MANAGE,
+    "auth/approle/role/env-*": MANAGE,
     "auth/approle/role": ("list",),
     "auth/approle/role/": ("list",),
     # Who may be granted what: groups are ours; people (entities) are looked up, and those who have never logged in are
     # made known under names of ours.
-    "identity/group/name/env:*": _MANAGE,
+    "identity/group/name/env:*": MANAGE,
     "identity/group/name": ("list",),
     "identity/group/name/": ("list",),
     "identity/entity/name/*": ("read",),
@@ -51,21 +53,38 @@ _SECRETS: Mapping[str, tuple[str, ...]] = {
 }
 
 _OPERATOR: Mapping[str, tuple[str, ...]] = {
-    "auth/userpass/users/*": _MANAGE,
+    "auth/userpass/users/*": MANAGE,
     "auth/userpass/users": ("list",),
-    "identity/entity/*": _MANAGE,
+    "identity/entity/*": MANAGE,
     "identity/entity": ("create", "update"),
-    "identity/entity-alias/*": _MANAGE,
+    "identity/entity-alias/*": MANAGE,
     "identity/entity-alias": ("create", "update"),
-    "identity/group/*": _MANAGE,
+    "identity/group/*": MANAGE,
+    "identity/lookup/entity": ("create", "update"),
+    # OpenBao vouches for people: its keys, clients, scopes and providers.
+    "identity/oidc/*": MANAGE,
     "sys/auth": ("read",),
+    # How many wrong passwords lock a name. `sudo` is what the server demands.
+    "sys/auth/userpass/tune": ("read", "update", "sudo"),
     "sys/mounts": ("read",),
-    "sys/policies/acl/*": _MANAGE,
-    "sys/policy/*": _MANAGE,
+    "sys/policies/acl/*": MANAGE,
+    "sys/policy/*": MANAGE,
     "sys/policies/acl": ("list",),
     "sys/leases/lookup/*": ("list", "sudo"),
     "database/config/apps": ("create", "update"),
     "kv/metadata/*": ("list", "read"),
+    # The login of the runtime is made by every `up`, so that a home of an earlier version gets it.
+    f"auth/approle/role/{RUNTIME_ROLE}": ("create", "read", "update"),
+    f"auth/approle/role/{RUNTIME_ROLE}/role-id": ("create", "update"),
+    f"auth/approle/role/{RUNTIME_ROLE}/custom-secret-id": ("create", "update"),
+}
+
+_RUNTIME: Mapping[str, tuple[str, ...]] = {
+    # It gets a login for an environment's workload; what that may read its own policy says.
+    "auth/approle/role/+/role-id": ("read",),
+    "auth/approle/role/+/secret-id": ("create", "update"),
+    # The later wildcard wins: whoever runs applications becomes none of the platform's own services.
+    "auth/approle/role/slipway-*": ("deny",),
 }
 
 
@@ -92,4 +111,8 @@ def _parameters(path: str) -> str:
 
 def policies() -> dict[str, str]:
     """Policy name to its document."""
-    return {SECRETS_POLICY: document(_SECRETS), OPERATOR_POLICY: document(_OPERATOR)}
+    return {
+        SECRETS_POLICY: document(_SECRETS),
+        OPERATOR_POLICY: document(_OPERATOR),
+        RUNTIME_POLICY: document(_RUNTIME),
+    }

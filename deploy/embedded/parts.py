@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,10 +19,10 @@ import dns.query
 import dns.rcode
 
 from deploy import streams
-from deploy.embedded import nats, openbao, postgres
+from deploy.embedded import nats, openbao, openbao_identity, postgres
 from deploy.embedded.caddy import Ingress
 from deploy.embedded.errors import PlatformError
-from deploy.embedded.forge_access import ensure_environments_repository, ensure_hook
+from deploy.embedded.forge_access import ensure_hook, ensure_repositories
 from deploy.embedded.home import Home, write_file
 from deploy.embedded.keys import Keys
 from deploy.embedded.local_http import answers
@@ -72,7 +73,14 @@ class Setup:
     @property
     def vault(self) -> openbao.Vault:
         """The secret store."""
-        return openbao.Vault(self.ports["openbao"], self.cluster, self.keys, self.home.etc, self.home.log)
+        return openbao.Vault(
+            self.ports["openbao"], self.cluster, self.keys, self.home.etc, self.home.log, self.addresses
+        )
+
+    @property
+    def addresses(self) -> openbao_identity.Addresses:
+        """Where people sign in, and where they come back to."""
+        return openbao_identity.Addresses(self.ports.url("people"), self.ports.url("gateway"))
 
     @property
     def ingress(self) -> Ingress:
@@ -110,6 +118,8 @@ def infrastructure(setup: Setup) -> tuple[Part, ...]:
         _forge(setup),
         _stand_in(setup, "inbox", {"SLIPWAY_INBOX_TOKEN_FILE": str(setup.keys.path("inbox.token"))}),
         _stand_in(setup, "traces", {}),
+        _people(setup),
+        _runtime(setup),
     )
 
 
@@ -213,16 +223,65 @@ def _answers_soa(port: int) -> bool:
 def _forge(setup: Setup) -> Part:
     environment = {
         "SLIPWAY_FORGE_TOKENS_FILE": str(setup.keys.path("forge-tokens.json")),
+        # Workflows run on this machine, and what is in here is none of their business.
+        "SLIPWAY_FORGE_ACTIONS_HIDDEN": os.pathsep.join((str(setup.home.root), str(setup.home.sockets))),
         "SLIPWAY_OTLP_ENDPOINT": setup.ports.url("traces"),
     }
     part = _stand_in(setup, "forge", environment)
     url, gateway_url = setup.ports.url("forge"), setup.ports.url("gateway")
 
     def finish() -> None:
-        ensure_environments_repository(url, setup.keys)
+        ensure_repositories(url, setup.keys)
         ensure_hook(url, setup.keys, gateway_url)
 
     return replace(part, finish=finish)
+
+
+def _people(setup: Setup) -> Part:
+    """The page where people sign in: OpenBao's own front for browsers, which the wheel does not bring."""
+    more = {
+        "SLIPWAY_PEOPLE_OPENBAO_URL": setup.vault.url,
+        "SLIPWAY_PEOPLE_PORTAL_URL": setup.addresses.portal_url,
+        "SLIPWAY_PEOPLE_PASSWORDS_FILE": str(openbao_identity.people_file(setup.keys)),
+    }
+    return replace(_stand_in(setup, "people", more), needs=("openbao",), address="")
+
+
+def _runtime(setup: Setup) -> Part:
+    """Where environments' applications run; it ends before what they stand on."""
+    part = _stand_in(setup, "runtime", {})
+
+    def launch() -> Launch:
+        login = setup.vault.runtime_login
+        told = {
+            "PORT": setup.ports["runtime"],
+            "DATA": setup.home.data / "runtime",
+            "POINTERS": setup.home.sockets / "live",
+            "TOKEN_FILE": runtime_token_file(setup.keys),
+            "CADDY_SOCKET": setup.ingress.admin_socket,
+            "OPENBAO_URL": setup.vault.url,
+            "ROLE_ID_FILE": login.role_id_file,
+            "SECRET_ID_FILE": login.secret_id_file,
+            "DATABASE_PORT": setup.ports["postgres"],
+            "DATABASE_NAME": postgres.APPS_DATABASE,
+            "URL_TEMPLATE": f"http://{{name}}.{ZONE}:{setup.ports['ingress']}",
+            "GATEWAY_URL": setup.ports.url("gateway"),
+            "WEBHOOK_SECRET_FILE": runtime_webhook_file(setup.keys),
+        }
+        environment = {f"SLIPWAY_RUNTIME_{key}": str(value) for key, value in told.items()}
+        return python_module("deploy.embedded.runtime", environment)
+
+    return replace(part, launch=launch, needs=("openbao", "caddy", "postgres"), address="")
+
+
+def runtime_token_file(keys: Keys) -> Path:
+    """Holds what the gateway shows to the runtime."""
+    return keys.ensure("runtime.token")
+
+
+def runtime_webhook_file(keys: Keys) -> Path:
+    """Holds the secret with which the runtime signs what it tells the gateway."""
+    return keys.ensure("runtime-webhook.secret")
 
 
 def _stand_in(setup: Setup, name: str, more: Mapping[str, str]) -> Part:

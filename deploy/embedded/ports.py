@@ -41,6 +41,8 @@ OFFSETS = {
     "forge": 18,
     "inbox": 19,
     "traces": 20,
+    "runtime": 21,
+    "people": 22,
 }
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from deploy.embedded import nats, postgres
+from deploy.embedded import nats, openbao_identity, postgres
 from deploy.embedded.forge_access import (
     CICD_LOGIN,
     ENVIRONMENTS_REPOSITORY,
     PROVISIONER_LOGIN,
+    TICKETS_REPOSITORY,
     forge_token_file,
     webhook_secret_file,
 )
 from deploy.embedded.local_http import answers
-from deploy.embedded.parts import Part, Setup
+from deploy.embedded.parts import Part, Setup, runtime_token_file, runtime_webhook_file
 from deploy.embedded.ports import ZONE
 from deploy.embedded.processes import python_module
 from deploy.embedded.terraform import embedded_terraform
@@ -30,6 +31,9 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "catalog": ("nats", "postgres"),
     "notifier": ("nats", "postgres", "inbox"),
 }
+PROVISIONER_GRACE_SECONDS = 3
+"""How long its work may go on when it is told to stop. Terraform then gets its own time to save its state, and both
+must end before the supervisor kills them."""
 
 
 def services(setup: Setup) -> tuple[Part, ...]:
@@ -62,6 +66,8 @@ def _common(setup: Setup, name: str, health_port: int) -> dict[str, str]:
         "SLIPWAY_OTLP_ENDPOINT": setup.ports.url("traces"),
         "SLIPWAY_HEALTH_PORT": str(health_port),
     }
+    if name == "provisioner":
+        environment["SLIPWAY_SHUTDOWN_GRACE_SECONDS"] = str(PROVISIONER_GRACE_SECONDS)
     if name in postgres.SERVICE_SCHEMAS:
         role = f"slipway_{name}"
         environment["SLIPWAY_DATABASE_URL"] = setup.cluster.url(role, postgres.SERVICES_DATABASE)
@@ -97,6 +103,18 @@ def _gateway(setup: Setup) -> dict[str, object]:
         "WEBHOOK_SECRET_FILE": webhook_secret_file(setup.keys),
         "ENVIRONMENTS_REPOSITORY": ENVIRONMENTS_REPOSITORY,
         "PLATFORM_LOGIN": PROVISIONER_LOGIN,
+        "WORKFLOW_ISSUER": f"{setup.ports.url('forge')}/_services/token",
+        "RUNTIME_URL": setup.ports.url("runtime"),
+        "RUNTIME_TOKEN_FILE": runtime_token_file(setup.keys),
+        "RUNTIME_WEBHOOK_SECRET_FILE": runtime_webhook_file(setup.keys),
+        "ISSUER": setup.addresses.issuer,
+        "ISSUER_LABEL": "name and password",
+        # The same people, wherever the platform's ports are.
+        "IDENTITY_NAMESPACE": "embedded",
+        "CLIENT_ID_FILE": openbao_identity.client_id_file(setup.keys),
+        "CLIENT_SECRET_FILE": openbao_identity.client_secret_file(setup.keys),
+        "SCOPES": "openid groups",
+        "TEAM_GROUP_PREFIX": openbao_identity.TEAM_PREFIX,
     }
 
 
@@ -137,6 +155,7 @@ def _cicd(setup: Setup) -> dict[str, object]:
         "FORGE_SECONDS_BETWEEN_REQUESTS": 0,
         "FORGE_SECONDS_BETWEEN_WRITES": 0,
         "PLATFORM_URL": setup.ports.url("gateway"),
+        "TICKETS_REPOSITORY": TICKETS_REPOSITORY,
     }
 
 

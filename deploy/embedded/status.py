@@ -12,6 +12,7 @@ import psutil
 from rich.table import Table
 from rich.text import Text
 
+from deploy.embedded.openbao_identity import PEOPLE, people_file
 from deploy.embedded.parts import Part
 from deploy.embedded.platform import Platform
 from deploy.embedded.progress import console, document
@@ -117,6 +118,16 @@ def _print_table(platform: Platform, found: Sequence[Row]) -> None:
     total = sum(row.memory_bytes for row in found) + (_supervisor_bytes(supervisor) if supervisor else 0)
     ready = len(found) - len(not_ready(found))
     output.print(f"\n{ready} of {len(found)} ready, {total / 1e6:.0f} MB in all, home {platform.home.root}")
+    output.print(sign_in_hint(platform))
+
+
+def sign_in_hint(platform: Platform) -> str:
+    """How somebody gets in with a browser."""
+    names = [person.name for person in PEOPLE]
+    return (
+        f"Sign in at {platform.setup.addresses.portal_url}/ as {', '.join(names[:-1])} or {names[-1]}; "
+        f"passwords: {people_file(platform.setup.keys)}"
+    )
 
 
 def _supervisor_bytes(pid: int) -> int:

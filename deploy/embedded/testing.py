@@ -22,12 +22,13 @@ import psycopg
 
 from contracts.topology import Permissions
 from deploy import streams as streams_job
-from deploy.embedded import caddy, nats, openbao, postgres
+from deploy.embedded import caddy, nats, openbao, openbao_identity, postgres
 from deploy.embedded.home import write_file
 from deploy.embedded.keys import Keys
 from deploy.embedded.local_http import answers
+from deploy.embedded.openbao_identity import Addresses
 from deploy.embedded.ports import HOST, free_port
-from deploy.embedded.processes import Launch, binary, spawn
+from deploy.embedded.processes import Launch, binary, python_module, spawn
 
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 20.0
@@ -254,17 +255,69 @@ class RunningOpenBao:
 
 
 @contextmanager
-def start_openbao(directory: Path, database: RunningPostgres) -> Iterator[RunningOpenBao]:
-    """An OpenBao under `directory` with its storage in `database`, configured like the platform's."""
+def start_openbao(
+    directory: Path, database: RunningPostgres, addresses: Addresses | None = None
+) -> Iterator[RunningOpenBao]:
+    """An OpenBao under `directory` with its storage in `database`, configured like the platform's.
+
+    `addresses`: where its people sign in and come back to; None where nobody does."""
     log = directory / "log"
     log.mkdir(parents=True, exist_ok=True)
-    vault = openbao.Vault(free_port(), database.cluster, database.cluster.keys, directory, log)
+    addresses = addresses or Addresses(f"http://{HOST}:{free_port()}", f"http://{HOST}:{free_port()}")
+    vault = openbao.Vault(free_port(), database.cluster, database.cluster.keys, directory, log, addresses)
     vault.configure()
     vault.prepare_storage()
     part = Part("openbao", vault.launch(), directory, vault.is_ready)
     with _running(part):
         vault.finish()
         yield RunningOpenBao(part, vault)
+
+
+@dataclass(frozen=True)
+class RunningProvider:
+    """OpenBao as an OpenID provider, with the page where its people sign in."""
+
+    part: Part
+    bao: RunningOpenBao
+    addresses: Addresses
+
+    @property
+    def issuer(self) -> str:
+        """The provider's name."""
+        return self.addresses.issuer
+
+    @property
+    def client_id_file(self) -> Path:
+        """Who the gateway is for it."""
+        return openbao_identity.client_id_file(self.bao.vault.keys)
+
+    @property
+    def client_secret_file(self) -> Path:
+        """How it shows that."""
+        return openbao_identity.client_secret_file(self.bao.vault.keys)
+
+    def password(self, person: str) -> str:
+        """The first password of one of `openbao_identity.PEOPLE`."""
+        lines = openbao_identity.people_file(self.bao.vault.keys).read_text().splitlines()
+        return next(line.split()[1] for line in lines if line.split()[0] == person)
+
+
+@contextmanager
+def start_provider(directory: Path, database: RunningPostgres, portal_url: str) -> Iterator[RunningProvider]:
+    """An OpenBao under `directory` that vouches for people, and its page. They come back to `portal_url`."""
+    port = free_port()
+    addresses = Addresses(f"http://{HOST}:{port}", portal_url)
+    with start_openbao(directory / "openbao", database, addresses) as bao:
+        told = {
+            "SLIPWAY_PEOPLE_PORT": str(port),
+            "SLIPWAY_PEOPLE_OPENBAO_URL": bao.url,
+            "SLIPWAY_PEOPLE_PORTAL_URL": portal_url,
+            "SLIPWAY_PEOPLE_PASSWORDS_FILE": str(openbao_identity.people_file(bao.vault.keys)),
+        }
+        launch = python_module("deploy.embedded.people", told)
+        part = Part("people", launch, directory, lambda: answers(f"http://{HOST}:{port}/readyz"))
+        with _running(part):
+            yield RunningProvider(part, bao, addresses)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ Invariants
 - Intent before effect: the environments repository has the commit before Terraform touches anything, and what is
   applied is what that commit holds.
 - Everything before the event is adopt-or-create; a deed that is repeated finds what it did and does only the rest.
-- An undo uses the committed version, whatever the golden path says today; and an undo of an older life leaves a newer
-  one alone.
+- An undo uses the committed version, whatever the golden path says today; and what is asked or undone for one life of
+  an environment leaves every other one alone.
 - What existed before a run exists after its undo: an event that names what was before is restored, never destroyed.
 """
 
@@ -75,11 +75,12 @@ class Handlers:
         spec = event.data.spec
         change = Change(author_of(event.data.requested_by), summary_of(event), str(event.run_id))
         async with self._telling(event) as report:
+            head = await self.repository.read(spec.name)
+            await self._refuse_where_another_lives(head, event, report)
             if isinstance(event, EnvironmentRequested):
                 files = await self._render(spec, event.incarnation)
                 committed = await self._commit(spec.name, files, change, report)
             else:
-                head = await self.repository.read(spec.name)
                 files = await self._render_on(head, spec, event.incarnation)
                 committed = await self._settle(head, spec.name, files, change, report)
             applied = await self.infrastructure.apply(
@@ -157,6 +158,23 @@ class Handlers:
         except PermanentError as refused:
             return CommittedState(commit=committed.commit, refused=f"{refused} {refused.next_step}"[:2000])
         return CommittedState(spec=manifest.spec, incarnation=manifest.incarnation, commit=committed.commit)
+
+    async def _refuse_where_another_lives(self, head: Committed | None, event: Event, report: Report) -> None:
+        """A request of an older life, or of a newer one that should never have been let in, changes nothing of what is
+        there: it would take the directory from those things, and nobody would find them to destroy them."""
+        name = event.subject
+        latest = await self._latest(head, name) if head is not None else None
+        if latest is None or (whose := incarnation_of(latest.files)) == str(event.incarnation):
+            return
+        missing = await self.infrastructure.plan(name, latest.files, new=False)
+        if set(missing) == set(await self.infrastructure.plan(name, latest.files, new=True)):
+            return  # nothing of that life is left but its directory
+        report(Line(f"The name belongs to another life of this environment ({whose}); nothing was changed.", "error"))
+        raise PermanentError(
+            "another_life",
+            f"environments/{name} and what it describes belong to another life of this environment ({whose})",
+            next_step="Delete that environment first, or choose another name.",
+        )
 
     async def _render(self, spec: EnvironmentSpec, incarnation: UUID) -> Files:
         """The directory with today's golden path."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from chassis.consuming import GaveUp, Subscription
+from chassis.failures import UNDO_DELAYS_SECONDS
 from contracts.events import (
     EnvironmentRequested,
     EnvironmentUpdateRequested,
@@ -32,10 +33,20 @@ def subscriptions(handlers: Handlers) -> tuple[Subscription[Any], ...]:
             explain=explain_failure,
         ),
         Subscription(
-            InfraFailed, handlers.undo, says=InfraDestroyed, or_else=InfraDestroyed, explain=explain_left_behind
+            InfraFailed,
+            handlers.undo,
+            says=InfraDestroyed,
+            or_else=InfraDestroyed,
+            explain=explain_left_behind,
+            retry_delays_seconds=UNDO_DELAYS_SECONDS,
         ),
         Subscription(
-            SecretsRevoked, handlers.undo, says=InfraDestroyed, or_else=InfraDestroyed, explain=explain_left_behind
+            SecretsRevoked,
+            handlers.undo,
+            says=InfraDestroyed,
+            or_else=InfraDestroyed,
+            explain=explain_left_behind,
+            retry_delays_seconds=UNDO_DELAYS_SECONDS,
         ),
     )
 

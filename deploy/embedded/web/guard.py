@@ -26,24 +26,31 @@ _HEADERS = {
 }
 
 
-def guards(*, hosts: Sequence[str] = LOOPBACK_HOSTS, body_limit_bytes: int) -> list[Middleware]:
-    """The middleware of a stand-in, outermost first."""
+def guards(
+    *, hosts: Sequence[str] = LOOPBACK_HOSTS, body_limit_bytes: int, forms_lead_to: str = ""
+) -> list[Middleware]:
+    """The middleware of a stand-in, outermost first. `forms_lead_to`: another origin to which the answer to a form may
+    send the browser on."""
     return [
-        Middleware(_SecurityHeaders),
+        Middleware(_SecurityHeaders, forms_lead_to=forms_lead_to),
         Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
         Middleware(_BodyLimit, limit_bytes=body_limit_bytes),
     ]
 
 
 class _SecurityHeaders:
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, forms_lead_to: str) -> None:
         self._app = app
+        policy = _HEADERS["Content-Security-Policy"]
+        if forms_lead_to:
+            policy = policy.replace("form-action 'self'", f"form-action 'self' {forms_lead_to}")
+        self._headers = {**_HEADERS, "Content-Security-Policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers[name] = value
             await send(message)
 

@@ -8,6 +8,7 @@ parameters, which are plain words.
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -50,7 +51,7 @@ def render(spec: EnvironmentSpec, incarnation: UUID, modules: Files, platform: P
     variables = _variables(spec, incarnation, platform)
     files = {
         MANIFEST: write_manifest(spec, incarnation),
-        ROOT_MODULE: _json(_root_module(sorted(variables), _backend(spec.name, platform))),
+        ROOT_MODULE: _root_module(tuple(sorted(variables)), _json(_backend(spec.name, platform))),
         VARIABLES: _json(variables),
     }
     return files | {f"{MODULES}/{path}": content for path, content in modules.items()}
@@ -145,12 +146,14 @@ def _backend(name: str, platform: Platform) -> dict[str, Any]:
     return {"s3": {"bucket": platform.state_bucket, "key": key, "use_lockfile": True, "encrypt": True}}
 
 
-def _root_module(variables: list[str], backend: dict[str, Any]) -> dict[str, Any]:
-    """A root module that hands every variable on to the golden path's module and its outputs back."""
-    return {
+@lru_cache(maxsize=64)
+def _root_module(variables: tuple[str, ...], backend: bytes) -> bytes:
+    """A root module that hands every variable on to the golden path's module and its outputs back. Many environments
+    have the same."""
+    module = {
         "terraform": {
             "required_version": ">= 1.5",
-            "backend": backend,
+            "backend": json.loads(backend),
         },
         "variable": {name: {} for name in variables},
         "module": {
@@ -158,6 +161,7 @@ def _root_module(variables: list[str], backend: dict[str, Any]) -> dict[str, Any
         },
         "output": {name: {"value": f"${{module.environment.{name}}}"} for name in OUTPUTS},
     }
+    return _json(module)
 
 
 def _json(value: object) -> bytes:

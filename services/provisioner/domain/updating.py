@@ -4,13 +4,11 @@ Invariant: an environment that existed before a run exists after its road back, 
 lose.
 """
 
-from typing import Final
-
 from contracts.events import EnvironmentRequested, EnvironmentUpdateRequested
+from contracts.plans import DATA_KINDS
 from contracts.values import EnvironmentSpec
 
-DATA_KINDS: Final = frozenset({"database", "aws_db_instance", "aws_rds_cluster", "aws_s3_bucket"})
-"""Kinds of resources that hold what nobody could make again."""
+__all__ = ["DATA_KINDS", "asks_for_less_data", "summary_of", "what_was_before"]
 
 
 def what_was_before(event: EnvironmentRequested | EnvironmentUpdateRequested) -> EnvironmentSpec | None:
@@ -25,9 +23,9 @@ def what_was_before(event: EnvironmentRequested | EnvironmentUpdateRequested) ->
 
 
 def asks_for_less_data(event: EnvironmentRequested | EnvironmentUpdateRequested) -> bool:
-    """Whether data may be lost in this run: somebody chose other parameters or another golden path. A new version of
-    the same one, a repair or a new branch is no such choice."""
-    if not isinstance(event, EnvironmentUpdateRequested):
+    """Whether data may be lost in this run: somebody agreed to a plan that says so, or chose other parameters or
+    another golden path. A new version of the same one, a repair or a new branch is no such choice."""
+    if not isinstance(event, EnvironmentUpdateRequested) or event.data.accepts_loss:
         return True
     before, wanted = what_was_before(event) or event.data.spec, event.data.spec
     return (before.golden_path, before.parameters) != (wanted.golden_path, wanted.parameters)

@@ -157,6 +157,27 @@ async def test_a_late_undo_of_an_older_life_leaves_the_newer_one_alone() -> None
     assert await world.repository.read("demo-api") is not None
 
 
+async def test_a_late_request_of_another_life_changes_nothing_and_is_reported() -> None:
+    world = World()
+    await world.handlers.provision(requested(life=2))
+    things, committed = dict(world.infrastructure.things), await world.repository.read("demo-api")
+    with pytest.raises(PermanentError) as refused:
+        await world.handlers.provision(requested(life=1))
+    assert refused.value.code == "another_life"
+    assert world.log.lines[-1][1] == "error"
+    assert world.infrastructure.things == things
+    assert await world.repository.read("demo-api") == committed
+
+
+async def test_a_new_life_begins_where_nothing_is_left_of_the_older_one_but_its_directory() -> None:
+    world = World()
+    await world.handlers.provision(requested(life=1))
+    world.infrastructure.things.clear()
+    world.infrastructure.recorded.clear()
+    await world.handlers.provision(requested(life=2))
+    assert {thing.mark for thing in world.infrastructure.things.values()} == {f"demo-api {incarnation(2)}"}
+
+
 async def test_an_undo_uses_the_committed_version() -> None:
     """What was made is described by the commit; today's golden path may know nothing of it."""
     world = World()

@@ -243,6 +243,12 @@ def test_data_is_lost_only_where_somebody_chose_it(spec: EnvironmentSpec, asked:
     assert asks_for_less_data(update(spec, wanted())) is asked
 
 
+def test_data_is_lost_where_somebody_agreed_to_a_plan_that_says_so() -> None:
+    upgrade = update(wanted(golden_path_version="2.0.0"), wanted())
+    agreed = upgrade.model_copy(update={"data": upgrade.data.model_copy(update={"accepts_loss": True})})
+    assert asks_for_less_data(agreed)
+
+
 async def test_an_upgrade_that_would_lose_data_is_refused_before_anything_is_changed() -> None:
     world = await created()
     without = wanted(parameters=WITHOUT)

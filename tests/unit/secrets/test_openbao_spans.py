@@ -7,14 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from chassis import tracing
 from chassis.failures import PermanentError
 from services.secrets.adapters.openbao import OpenBao, span_name
+from tests.spans import recorded_spans
 
 
 @pytest.mark.parametrize(
@@ -74,10 +72,7 @@ def openbao(tmp_path: Path) -> Iterator[OpenBao]:
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(tracing, "_TRACER", provider.get_tracer("test"))
-    return exporter
+    return recorded_spans(monkeypatch)
 
 
 async def test_a_look_up_that_finds_nothing_is_no_failed_span(openbao: OpenBao, spans: InMemorySpanExporter) -> None:

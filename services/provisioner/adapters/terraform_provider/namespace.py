@@ -2,14 +2,20 @@
 
 The directory appears with its marker in one rename and disappears from its name in one rename, so a killed run
 leaves either a whole slot or none under the environment's name.
+
+Invariant: a slot that is gone has no process left. The runtime holds a lock (flock(2)) on `.running` in the slot for as
+long as anything of it runs, and ends that as soon as the slot has lost its name; its files go after that. The kernel
+lets go of the lock of a runtime that was killed, whose applications die with it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
+import time
 import uuid
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +23,13 @@ from typing import Any, Final
 from tf.schema import Attribute
 from tf.types import Map, String
 
-from .marks import Mark, check_ours
+from .marks import Busy, Mark, check_ours
 from .resource import MarkedResource, State
 
 MARKER_FILE: Final = ".slipway.json"
+LOCK_FILE: Final = ".running"
+STOP_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.02
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -92,6 +101,7 @@ class NamespaceResource(MarkedResource):
             # The suffix is 32 hex digits: `a` must not match what belongs to `a-b`.
             for left in slot.parent.glob(pattern):
                 if re.fullmatch(r"[0-9a-f]{32}", left.name.removeprefix(pattern[:-1])):
+                    _await_end(left)
                     shutil.rmtree(left)
 
     def _slot(self, name: str) -> Path:
@@ -100,6 +110,27 @@ class NamespaceResource(MarkedResource):
         if not _NAME.fullmatch(name):
             raise ValueError("name must be a DNS label")
         return self._access.runtime / name
+
+
+def _await_end(slot: Path) -> None:
+    """Wait until nothing of the slot runs. Raises `Busy` where the runtime does not end it."""
+    try:
+        descriptor = os.open(slot / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # nothing was ever deployed there
+    deadline = time.monotonic() + STOP_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Busy(f"what runs in the slot {slot.name} has not ended yet") from None
+                time.sleep(_POLL_SECONDS)
+            else:
+                return
+    finally:
+        os.close(descriptor)
 
 
 def _marker(slot: Path) -> dict[str, Any]:
