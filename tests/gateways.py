@@ -79,7 +79,7 @@ class Platform:
             SLIPWAY_HEALTH_PORT=str(self.health_port),
             SLIPWAY_GATEWAY_PORT=str(self.port),
             SLIPWAY_GATEWAY_ADMIN_TOKEN_FILE=str(self.admin_token_file),
-            SLIPWAY_GATEWAY_GOLDEN_PATHS=str(GOLDEN_PATHS),
+            SLIPWAY_GATEWAY_GOLDEN_PATHS=more.pop("SLIPWAY_GATEWAY_GOLDEN_PATHS", str(GOLDEN_PATHS)),
             SLIPWAY_GATEWAY_TRACES_URL="http://traces.test",
             SLIPWAY_GATEWAY_CARE_INTERVAL_SECONDS="0.2",
             SLIPWAY_GATEWAY_REPUBLISH_AFTER_SECONDS="1",

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+from datetime import timedelta
 from importlib import metadata, resources
 from pathlib import Path
 
 import anyio.to_thread
 from pydantic import SecretStr
 
+from chassis.clock import Clock
 from chassis.database import Database
 from chassis.health import EmbeddedServer
 from chassis.service import Service
@@ -16,13 +18,25 @@ from contracts.application import Target
 from services.gateway.adapters import schema
 from services.gateway.adapters.catalog import BusCatalog
 from services.gateway.adapters.golden_paths import DirectoryOfGoldenPaths
+from services.gateway.adapters.jaeger import JaegerTraces
+from services.gateway.adapters.oidc import Client, OpenIdProvider, ProviderSettings
 from services.gateway.adapters.policy import read_policy
 from services.gateway.adapters.postgres import PostgresRequests, PostgresTokens
 from services.gateway.adapters.postgres_deliveries import PostgresDeliveries
 from services.gateway.adapters.postgres_places import PostgresPlaces
+from services.gateway.adapters.postgres_rollouts import PostgresRollouts
+from services.gateway.adapters.postgres_sessions import (
+    PostgresMachineCodes,
+    PostgresPeople,
+    PostgresSessions,
+    PostgresSignIns,
+)
 from services.gateway.adapters.provisioner import BusProvisioner
 from services.gateway.adapters.runs import LogRuns
+from services.gateway.adapters.runtime import HttpRuntime
+from services.gateway.adapters.signals import BusSignals
 from services.gateway.adapters.streams import StreamDeadLetters, StreamRunLog
+from services.gateway.adapters.workflow_tokens import OidcWorkflowTokens
 from services.gateway.api import stream
 from services.gateway.api.application import application
 from services.gateway.api.auth import Gate
@@ -30,20 +44,33 @@ from services.gateway.api.bus import BusRequests
 from services.gateway.api.context import Gateway
 from services.gateway.api.cursors import Cursors
 from services.gateway.api.limits import RateLimiter, Slots
+from services.gateway.api.sign_in import CALLBACK
 from services.gateway.api.views import Links
 from services.gateway.domain.admission import Defaults
+from services.gateway.domain.identities import GroupRules
+from services.gateway.domain.requests import EVENTS, AcceptedRequest
 from services.gateway.domain.tokens import mint
 from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
+from services.gateway.handlers.deploying import Deploying
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.keeping import Keeping
 from services.gateway.handlers.living import Living
+from services.gateway.handlers.machines import Machines
+from services.gateway.handlers.maintenance import Maintenance
 from services.gateway.handlers.planning import Planning
 from services.gateway.handlers.quotas import Quotas
 from services.gateway.handlers.reading import Reading
+from services.gateway.handlers.remembering import Remembering
+from services.gateway.handlers.reviewing import Reviewing
+from services.gateway.handlers.rolling import Rolling
+from services.gateway.handlers.rollouts import Rollouts
+from services.gateway.handlers.sessions import Sessions
 from services.gateway.handlers.settling import Settling
+from services.gateway.handlers.signing_in import SigningIn
 from services.gateway.handlers.steering import Steering
+from services.gateway.handlers.telling import Telling
 from services.gateway.handlers.tokens import Tokens
 from services.gateway.handlers.webhooks import Source, Webhooks
 from services.gateway.handlers.wishing import Wishing
@@ -58,7 +85,8 @@ def main() -> None:
     database = Database(DatabaseSettings(), application_name="gateway")
     golden_paths = DirectoryOfGoldenPaths(settings.golden_paths)
     run_log = StreamRunLog(service.bus)
-    catalog, store = BusCatalog(service.bus), PostgresRequests(database)
+    catalog = BusCatalog(service.bus)
+    store = service.faults.around(PostgresRequests(database), "claim", of_claim)
     reading = Reading(store, catalog)
     quotas = Quotas(
         PostgresPlaces(database),
@@ -79,13 +107,24 @@ def main() -> None:
     provisioner = BusProvisioner(service.bus)
     planning = Planning(provisioner, wishing, quotas)
     asking = Asking(settling, wishing, planning, quotas)
+    rollouts = PostgresRollouts(database)
     tokens = Tokens(PostgresTokens(database), service.clock)
+    public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    sessions = Sessions(
+        PostgresSessions(database),
+        service.clock,
+        timedelta(hours=settings.session_idle_hours),
+        timedelta(hours=settings.session_hours),
+    )
+    telling = Telling(reading, BusSignals(service.bus), service.key.derive, service.clock)
+    runtime = _runtime(settings)
     gateway = Gateway(
         asking=asking,
         applications=Applications(asking, Target(frozenset(settings.ingresses), frozenset(settings.caches))),
         steering=Steering(settling, wishing, quotas),
         living=Living(settling, wishing),
         planning=planning,
+        rollouts=Rollouts(rollouts, catalog, golden_paths, service.clock),
         webhooks=Webhooks(
             source=_source(settings),
             deliveries=PostgresDeliveries(database),
@@ -95,11 +134,38 @@ def main() -> None:
             quotas=quotas,
         ),
         reading=reading,
+        remembering=Remembering(reading, catalog),
+        reviewing=Reviewing(catalog),
+        telling=telling,
+        deploying=Deploying(
+            reading=reading,
+            catalog=catalog,
+            tokens=tokens,
+            workflows=OidcWorkflowTokens(settings.workflow_issuer, service.clock),
+            runtime=runtime,
+            golden_paths=golden_paths,
+            telling=telling,
+            clock=service.clock,
+            secret=_secret(settings.runtime_webhook_secret_file),
+        ),
         following=Following(run_log),
         tokens=tokens,
+        machines=Machines(
+            PostgresMachineCodes(database), tokens, service.clock, timedelta(days=settings.machine_token_days)
+        ),
+        signing_in=SigningIn(
+            issuer=_issuer(settings, public_url, service.clock),
+            store=PostgresSignIns(database),
+            people=PostgresPeople(database),
+            sessions=sessions,
+            rules=GroupRules(settings.team_group_prefix, settings.group_roles, settings.default_role),
+            clock=service.clock,
+            label=settings.issuer_label,
+        ),
         dead_letters=DeadLetterDesk(StreamDeadLetters(service.bus)),
+        maintenance=Maintenance(catalog),
         golden_paths=golden_paths,
-        links=Links(settings.public_url or f"http://{settings.host}:{settings.port}", settings.traces_url),
+        links=Links(public_url, settings.traces_url),
         cursors=Cursors(lambda text: str(service.key.derive(text, "cursor"))),
         streams=Slots(settings.streams_per_principal),
         heartbeat_seconds=settings.heartbeat_seconds,
@@ -107,8 +173,10 @@ def main() -> None:
         organisation=settings.organisation,
         forge_url=settings.forge_url,
         inbox_url=settings.inbox_url,
+        environments_repository=settings.environments_repository,
+        traces=JaegerTraces(settings.traces_url) if settings.traces_url else None,
     )
-    gate = Gate(tokens, RateLimiter(settings.requests_per_second, settings.requests_at_once))
+    gate = Gate(tokens, RateLimiter(settings.requests_per_second, settings.requests_at_once), sessions)
     from_bus = BusRequests(service.bus, gate, requests(gateway))
     server = _Server(EmbeddedServer(application(gateway, gate), settings.port, settings.host))
 
@@ -129,11 +197,20 @@ def main() -> None:
     service.alongside(
         "keeping", Keeping(settling, settings.care_interval_seconds, settings.republish_after_seconds).run
     )
+    rolling = Rolling(rollouts, asking, settings.rollout_interval_seconds, settings.rollout_lease_seconds)
+    service.alongside("rollouts", rolling.run)
     # The last given ends first: nobody new, then what is under way, then what it stands on.
     service.at_close(database.close)
+    if runtime is not None:
+        service.at_close(runtime.close)
     service.at_close(from_bus.drain)
     service.at_close(server.stop)
     service.run()
+
+
+def of_claim(request: AcceptedRequest, *_: object) -> list[tuple[str, str]]:
+    """What keeping a request is about, for `chassis.faults`."""
+    return [(EVENTS[request.operation].kind, request.environment)]
 
 
 class _Server:
@@ -156,6 +233,36 @@ class _Server:
         self._server.should_exit = True
         if self._server.started:
             await self._ended.wait()
+
+
+def _issuer(settings: GatewaySettings, public_url: str, clock: Clock) -> OpenIdProvider | None:
+    if not settings.issuer:
+        return None
+    asked = ProviderSettings(
+        issuer=settings.issuer,
+        redirect_uri=public_url + CALLBACK,
+        identity_namespace=settings.identity_namespace,
+        scopes=settings.scopes,
+        login_claim=settings.login_claim,
+        groups_claim=settings.groups_claim,
+    )
+
+    def client() -> Client:
+        secret = read_secret(settings.client_secret_file) if settings.client_secret_file is not None else None
+        if settings.client_id_file is None:
+            return Client(settings.client_id, secret)
+        return Client(read_secret(settings.client_id_file).get_secret_value(), secret)
+
+    return OpenIdProvider(asked, client, clock)
+
+
+def _runtime(settings: GatewaySettings) -> HttpRuntime | None:
+    token = _secret(settings.runtime_token_file)
+    return HttpRuntime(settings.runtime_url, token) if settings.runtime_url and token is not None else None
+
+
+def _secret(path: Path | None) -> SecretStr | None:
+    return read_secret(path) if path is not None else None
 
 
 def _source(settings: GatewaySettings) -> Source | None:

@@ -13,7 +13,7 @@ import pytest
 
 from chassis.consuming import Subscription
 from contracts.envelope import Event, ServiceName
-from contracts.events import EVENT_TYPES, RUN_REQUESTS
+from contracts.events import EVENT_TYPES, RUN_REQUESTS, EnvironmentExtended
 from contracts.topology import HEARS, SAYS, SERVICES
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -33,7 +33,10 @@ ANATOMY: Final = {
 """What every service has; `domain` and `handlers` are a module, or a package where one file would be too long."""
 
 MORE: Final[dict[ServiceName, dict[str, str]]] = {
-    "gateway": {"api": "what speaks HTTP: routes, pages, live streams"},
+    "gateway": {
+        "api": "what speaks HTTP: routes, sign-in, live streams",
+        "portal": "what people see: pages, their templates, styles and scripts",
+    },
 }
 """What one service has besides, and why."""
 
@@ -111,8 +114,9 @@ def test_a_failure_that_is_said_is_explained(service: ServiceName) -> None:
 def test_an_event_is_described_and_has_a_home(event: type[Event]) -> None:
     assert event.__doc__
     homes = [service for service in SERVICES if event in SAYS[service]]
-    # What begins a run for people the gateway says; what the clock or drift brings about, the catalog.
-    assert len(homes) == 1 or (homes == ["gateway", "catalog"] and event in RUN_REQUESTS)
+    # What begins a run or moves an end for people the gateway says; what the clock, drift or a deployment brings about,
+    # the catalog.
+    assert len(homes) == 1 or (homes == ["gateway", "catalog"] and event in (*RUN_REQUESTS, EnvironmentExtended))
     for home in homes:
         code, name = _code(home), event.__name__
         if name in NOT_YET_SAID:

@@ -22,7 +22,7 @@ from contracts.values import Receipt
 from deploy.embedded.forge_access import (
     ENVIRONMENTS_REPOSITORY,
     PROVISIONER_LOGIN,
-    ensure_environments_repository,
+    ensure_repositories,
     forge_token_file,
     forge_tokens,
 )
@@ -127,7 +127,7 @@ def start_platform(directory: Path) -> Iterator[Platform]:
         start_nats(directory / "nats") as nats,
         start_machine(directory / "machine") as machine,
     ):
-        ensure_environments_repository(f"{url}/api/v3", keys)
+        ensure_repositories(f"{url}/api/v3", keys)
         redelivery.shorten_ack_wait(nats)
         yield Platform(nats, machine, url, keys, directory, free_port())
 

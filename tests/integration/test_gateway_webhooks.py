@@ -17,8 +17,8 @@ from deploy.embedded.forge_access import (
     ENVIRONMENTS_REPOSITORY,
     PERSON_LOGIN,
     PROVISIONER_LOGIN,
-    ensure_environments_repository,
     ensure_hook,
+    ensure_repositories,
     forge_token_file,
     forge_tokens,
     webhook_secret_file,
@@ -74,7 +74,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     forge = start_module("deploy.embedded.forge", environment, directory / "forge-process")
     secret = {"SLIPWAY_GATEWAY_WEBHOOK_SECRET_FILE": str(webhook_secret_file(keys))}
     with running(forge, lambda: answers(f"{url}/readyz")), gateway_platform(directory, **secret) as platform:
-        ensure_environments_repository(url, keys)
+        ensure_repositories(url, keys)
         ensure_hook(url, keys, "http://127.0.0.1:1")
         for _ in range(2):  # again, as at every start; and after the ports were moved
             ensure_hook(url, keys, platform.url)

@@ -16,6 +16,7 @@ from chassis.bus import Bus
 from chassis.identity import EventKey
 from contracts import subjects
 from contracts.events import EnvironmentReady
+from contracts.signals import Health, HealthChanged
 from contracts.topology import inbox_prefix
 from deploy import log_copy
 from deploy.embedded.home import write_file
@@ -253,3 +254,47 @@ async def test_the_catalogs_own_role_cannot_change_the_copy(world: World) -> Non
 
     with world.copy() as copy, pytest.raises(psycopg.errors.InsufficientPrivilege):
         copy.execute("DELETE FROM catalog.events")
+
+
+async def test_facts_from_outside_are_put_back_beside_the_log(world: World) -> None:
+    story = _story()
+    await world.tell(story)
+    await world.caught_up(story)
+    facts = [_fact(story) for _ in range(3)]
+    for fact in (*facts, facts[0].model_copy(update={"id": uuid4(), "subject": "nobody"})):
+        await world.bus.publish(
+            subjects.of_signal(fact), fact.to_json(), stream=subjects.SIGNALS, message_id=str(fact.id)
+        )
+    junk = await world.bus.publish("signal.odd.thing", b"no fact", stream=subjects.SIGNALS, message_id="odd")
+
+    def heard() -> bool:
+        with world.postgres.connect() as connection:
+            return connection.execute("SELECT sequence FROM catalog.signal_position").fetchone() == (junk.sequence,)
+
+    await until(heard, what="the copy of the facts")
+    with world.copy() as copy:
+        assert log_copy.verify(copy, log_copy.FACTS).messages == junk.sequence
+        assert log_copy.verify(copy, log_copy.FACTS).is_intact
+
+    await world.lose_the_log()
+    with world.copy() as copy:
+        await log_copy.restore(world.nats.access, copy, lambda _: None)
+    last = await world.bus.jetstream.get_msg(subjects.SIGNALS, seq=junk.sequence - 2)
+    assert last.data == facts[2].to_json()
+    await until(world.is_ready, what="a catalog that trusts its streams again")
+    with world.postgres.connect() as connection:
+        connection.execute("SET session_replication_role = replica")  # past the trigger
+        connection.execute("UPDATE catalog.signals SET environment = 'other' WHERE sequence = %s", (junk.sequence - 2,))
+        broken = log_copy.verify(connection, log_copy.FACTS)
+        connection.rollback()
+    assert (broken.broken_at, "columns" in broken.reason) == (junk.sequence - 2, True)
+
+
+def _fact(story: Story) -> HealthChanged:
+    return HealthChanged(
+        id=uuid4(),
+        source="monitoring",
+        subject=story.request.subject,
+        time=datetime.now(UTC),
+        data=Health(state="degraded", reason="slow"),
+    )

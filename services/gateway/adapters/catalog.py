@@ -1,10 +1,14 @@
 """The catalog, asked over the bus."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from chassis import questions
 from chassis.bus import Bus
+from contracts.history import Compare, Difference, GetMoment, Moment
+from contracts.insights import AuditPage, FindAudit, GetInsights, Insights
+from contracts.maintenance import Rebuild, Rebuilt
 from contracts.queries import (
     Durations,
     Environments,
@@ -15,7 +19,9 @@ from contracts.queries import (
     GetDurations,
     GetEnvironment,
     GetEvents,
+    GetGraph,
     GetRun,
+    Graph,
     Known,
     OneEnvironment,
     OneRun,
@@ -28,7 +34,7 @@ from contracts.queries import (
 
 
 class BusCatalog:
-    """Fulfils `ports.Catalog`."""
+    """Fulfils `ports.Catalog`, `ports.Past`, `ports.Chronicle` and `ports.Workshop`."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -41,6 +47,10 @@ class BusCatalog:
     async def environments(self, question: FindEnvironments) -> Environments:
         """See the port."""
         return await questions.ask(self._bus, question, Environments)
+
+    async def graph(self, environment: str) -> Graph:
+        """See the port."""
+        return await questions.ask(self._bus, GetGraph(environment=environment), Graph)
 
     async def events(self, environment: str, after: int, limit: int) -> tuple[RecordedEvent, ...]:
         """See the port."""
@@ -62,3 +72,26 @@ class BusCatalog:
     async def durations(self, golden_path: str) -> tuple[StepDuration, ...]:
         """See the port."""
         return (await questions.ask(self._bus, GetDurations(golden_path=golden_path), Durations)).items
+
+    async def moment(self, name: str, at: datetime) -> Moment:
+        """See the port."""
+        return await questions.ask(self._bus, GetMoment(environment=name, at=at), Moment)
+
+    async def difference(
+        self, name: str, since: datetime, until: datetime, incarnation: UUID | None = None
+    ) -> Difference:
+        """See the port."""
+        question = Compare(environment=name, since=since, until=until, incarnation=incarnation)
+        return await questions.ask(self._bus, question, Difference)
+
+    async def insights(self, query: GetInsights) -> Insights:
+        """See the port."""
+        return await questions.ask(self._bus, query, Insights)
+
+    async def audit(self, query: FindAudit) -> AuditPage:
+        """See the port."""
+        return await questions.ask(self._bus, query, AuditPage)
+
+    async def rebuild(self, question: Rebuild) -> Rebuilt:
+        """See the port."""
+        return await questions.ask(self._bus, question, Rebuilt, timeout_seconds=30)

@@ -11,12 +11,13 @@ from uuid import UUID
 from chassis.failures import TransientError
 from contracts.golden_path import GoldenPath
 from contracts.plans import CommittedState, Plan, PlannedChange
+from contracts.signals import Signal
 from contracts.values import EnvironmentSpec
 from services.gateway.domain.policy import Place, Room, Usage, usage_of
 from services.gateway.domain.refusals import RecordedRefusal
 from services.gateway.domain.requests import AcceptedRequest
 from services.gateway.domain.tokens import ApiToken
-from services.gateway.ports import DeadLetter, FullError, TakenPlace, Unconfirmed
+from services.gateway.ports import DeadLetter, FullError, TakenPlace, TraceSpan, Unconfirmed
 
 
 @dataclass
@@ -277,3 +278,32 @@ class MemoryDeadLetters:
         """See the port."""
         self.replayed.setdefault(message_id, (letter.body, by))
         return list(self.replayed).index(message_id) + 1
+
+
+@dataclass
+class MemorySignals:
+    """Twin of `ports.Signals`."""
+
+    said: dict[UUID, Signal] = field(default_factory=dict)
+    """By id; the first one counts."""
+    away: bool = False
+
+    async def say(self, signal: Signal) -> None:
+        """See the port."""
+        if self.away:
+            raise TransientError("the bus is away")
+        self.said.setdefault(signal.id, signal)
+
+
+@dataclass
+class MemoryTraces:
+    """Twin of `ports.Traces`."""
+
+    kept: dict[str, tuple[TraceSpan, ...]] = field(default_factory=dict)
+    away: bool = False
+
+    async def spans(self, trace_id: str) -> tuple[TraceSpan, ...]:
+        """See the port."""
+        if self.away:
+            raise TransientError("the trace store is away")
+        return self.kept.get(trace_id, ())

@@ -36,6 +36,7 @@ from contracts.queries import (
     FindEnvironments,
     FindRuns,
     Grant,
+    Graph,
     RecordedEvent,
     RunState,
     RunView,
@@ -43,6 +44,7 @@ from contracts.queries import (
     StepView,
 )
 from contracts.step_log import StepLine
+from services.gateway.adapters.memory_finding import connected, found, is_visible
 from services.gateway.domain.progress import Steps
 from services.gateway.domain.requests import EVENTS, AcceptedRequest, Operation
 from services.gateway.ports import OvertakenError, Wake
@@ -217,22 +219,11 @@ class MemoryLog:
 
     async def environments(self, question: FindEnvironments) -> Environments:
         """See the port."""
-        found = [
-            view
-            for name, view in sorted(self._environments(question.min_sequence).items())
-            if (question.teams is None or view.spec.owner.team in question.teams)
-            and question.state in {None, view.state}
-            and question.golden_path in {None, view.spec.golden_path}
-            and (question.name_contains or "") in name
-            and (question.include_deleted or question.state == "deleted" or view.state != "deleted")
-        ]
-        page = [view for view in found if view.name > (question.after or "")]
-        more = len(page) > question.limit
-        return Environments(
-            items=tuple(page[: question.limit]),
-            total=len(found),
-            next_cursor=page[question.limit - 1].name if more else None,
-        )
+        return found(question, self._environments(question.min_sequence), self.clock.now())
+
+    async def graph(self, environment: str) -> Graph:
+        """See the port."""
+        return connected(environment, self._environments(0))
 
     async def events(self, environment: str, after: int, limit: int) -> tuple[RecordedEvent, ...]:
         """See the port."""
@@ -303,10 +294,14 @@ class MemoryLog:
         return tuple(
             run
             for run in newest_first
-            if (question.teams is None or run.team in question.teams)
+            if (question.teams is None or run.team in question.teams or self._is_granted(run, question))
             and question.environment in {None, run.environment}
             and (question.before_sequence is None or run.last_sequence < question.before_sequence)
         )[: question.limit]
+
+    def _is_granted(self, run: RunView, question: FindRuns) -> bool:
+        view = self._environments(question.min_sequence)[run.environment]
+        return view.incarnation == run.incarnation and is_visible(view, (), question.granted_to)
 
     async def known(self, event_ids: Sequence[UUID]) -> frozenset[UUID]:
         """See the port."""

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, JsonValue
 
 from contracts.envelope import Timestamp
-from contracts.queries import EnvironmentState, RunState, StepState
+from contracts.queries import DeploymentState, EnvironmentState, RunningState, RunState, StepState
 from contracts.values import EnvironmentSpec, Kind, Owner, Step
 from services.gateway.domain.people import Role
 
@@ -132,11 +132,43 @@ class GrantAnswer(BaseModel):
     team: str | None
 
 
+class DeploymentAnswer(BaseModel):
+    """One deployment, as far as it has got."""
+
+    deployment_id: str
+    state: Literal["queued", "deploying", "deployed", "failed"]
+    commit: str
+    branch: str
+    author: str
+    at: Timestamp
+    duration_seconds: float | None
+    log_url: str | None
+
+
+class CostAnswer(BaseModel):
+    """What an environment costs and has cost; decimal numbers as text, null where that is not known."""
+
+    currency: str
+    per_hour: str | None
+    per_month: str | None
+    so_far: str | None
+    recorded: str
+    """How much of it was recorded by somebody who knows; the rest follows from prices."""
+
+
 class EnvironmentAnswer(Asked):
-    """An environment as it is."""
+    """An environment as it is. How it is deployed and whether it runs are two things."""
 
     incarnation: UUID
-    running: str
+    running: RunningState
+    running_since: Timestamp | None
+    running_reason: str | None
+    deployment: DeploymentState
+    last_deployment: DeploymentAnswer | None
+    last_successful_deployment: DeploymentAnswer | None
+    cost: CostAnswer | None
+    depends_on: list[str]
+    last_activity_at: Timestamp | None
     created_at: Timestamp
     updated_at: Timestamp
     ready_at: Timestamp | None
@@ -161,12 +193,35 @@ class EnvironmentAnswer(Asked):
     links: dict[str, str | None]
 
 
+class FacetAnswer(BaseModel):
+    """How many have one value."""
+
+    value: str
+    count: int
+
+
+class FacetsAnswer(BaseModel):
+    """How many environments there are by each value of a property, the most frequent first. Every filter counts but the
+    one on the property itself."""
+
+    team: list[FacetAnswer]
+    kind: list[FacetAnswer]
+    golden_path: list[FacetAnswer]
+    state: list[FacetAnswer]
+    running: list[FacetAnswer]
+    deployment: list[FacetAnswer]
+
+
 class EnvironmentPage(BaseModel):
-    """A page of environments, by name."""
+    """A page of environments."""
 
     items: list[EnvironmentAnswer]
     total: int
+    total_is_exact: bool
+    """False: there are more than `total`, and counting them takes too long."""
     next_cursor: str | None
+    facets: FacetsAnswer | None
+    """Where they are asked for."""
 
 
 class StepAnswer(BaseModel):
@@ -237,6 +292,8 @@ class Change(BaseModel):
     action: Literal["create", "update", "replace", "destroy"]
     resource: Thing
     detail: str
+    loses_data: bool
+    """Whether it destroys what nobody could make again."""
 
 
 class PlannedCost(BaseModel):

@@ -8,37 +8,61 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway import portal
 from services.gateway.api import (
     admin,
     applications,
+    browser,
+    deployments,
     environments,
+    exports,
+    facts,
     golden_paths,
+    graph,
+    history,
+    insights,
     life,
+    machines,
     plans,
     platform,
     problems,
+    rollouts,
     runs,
+    sign_in,
     stream,
     tokens,
     webhooks,
 )
 from services.gateway.api.auth import Gate
+from services.gateway.api.browser import Page, serve_pages
 from services.gateway.api.context import Gateway
 from services.gateway.api.routing import Endpoint, serve
+from services.gateway.portal import failures, rendering
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *exports.ENDPOINTS,
     *environments.ENDPOINTS,
+    *facts.ENDPOINTS,
+    *deployments.ENDPOINTS,
+    *graph.ENDPOINTS,
     *plans.ENDPOINTS,
+    *rollouts.ENDPOINTS,
     *life.ENDPOINTS,
+    *history.ENDPOINTS,
+    *insights.ENDPOINTS,
     *applications.ENDPOINTS,
     *runs.ENDPOINTS,
     *stream.ENDPOINTS,
     *golden_paths.ENDPOINTS,
     *tokens.ENDPOINTS,
+    *machines.ENDPOINTS,
+    *sign_in.ENDPOINTS,
     *webhooks.ENDPOINTS,
     *admin.ENDPOINTS,
     *platform.ENDPOINTS,
 )
+
+PAGES: Final[tuple[Page, ...]] = (*portal.PAGES, *sign_in.PAGES, *machines.PAGES)
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -52,7 +76,9 @@ _HEADERS: Final = {
 }
 
 
-def application(gateway: Gateway, gate: Gate, endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> FastAPI:
+def application(
+    gateway: Gateway, gate: Gate, endpoints: tuple[Endpoint, ...] = ENDPOINTS, pages: tuple[Page, ...] = PAGES
+) -> FastAPI:
     """The application. Raises `LookupError` where a route has no policy."""
     app = _Application(
         title="Slipway",
@@ -68,6 +94,8 @@ def application(gateway: Gateway, gate: Gate, endpoints: tuple[Endpoint, ...] = 
     app.state.gateway = gateway
     app.add_middleware(_SafeHeaders)
     serve(app, gate, endpoints)
+    rendering.equip()
+    serve_pages(app, gate, gateway, pages, frame=rendering.frame, show_problem=failures.show_problem)
     app.public = {(e.method.lower(), e.path) for e in endpoints if e.policy.role is None}
     return app
 
@@ -84,6 +112,8 @@ class _Application(FastAPI):
 
 async def _problem(request: Request, error: Exception) -> Response:
     """What is said where no route was reached."""
+    if browser.wants_page(request):
+        return await browser.show_error(request, error)
     refused = problems.of(error, request.url.path)
     return Response(refused.body, refused.problem.status, headers=refused.headers, media_type=problems.MEDIA_TYPE)
 

@@ -1,12 +1,14 @@
 """`/applications`: a manifest that a developer keeps beside their code, carried out."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import Response
 from pydantic import BaseModel
 
-from contracts.application import Application
-from services.gateway.api.answers import API, Accepted, EnvironmentAnswer
+from contracts.application import Application, Remark
+from services.gateway.api import views
+from services.gateway.api.answers import API, Accepted, EnvironmentAnswer, PlanAnswer
 from services.gateway.api.auth import DEVELOPER
 from services.gateway.api.context import Deeds
 from services.gateway.api.environments import begun, shown
@@ -31,6 +33,22 @@ class AppliedAnswer(BaseModel):
     warnings: list[Warned]
 
 
+class PlannedApplicationAnswer(BaseModel):
+    """What would become of a manifest. Nothing has."""
+
+    outcome: Outcome
+    plan: PlanAnswer
+    warnings: list[Warned]
+
+
+async def plan_application(body: Application, asker: Asker, gateway: Deeds) -> PlannedApplicationAnswer:
+    """What an application's manifest would change. Takes up to half a minute; nothing is changed."""
+    found = await gateway.applications.plan(asker, body)
+    return PlannedApplicationAnswer(
+        outcome=found.outcome, plan=views.plan(found.planned), warnings=_warned(found.warnings)
+    )
+
+
 async def apply_application(
     *, body: Application, asker: Asker, key: IdempotencyKey, gateway: Deeds, response: Response
 ) -> AppliedAnswer:
@@ -47,8 +65,12 @@ async def apply_application(
         outcome=applied.outcome,
         accepted=accepted,
         environment=environment,
-        warnings=[Warned(field=remark.field, message=remark.message) for remark in applied.warnings],
+        warnings=_warned(applied.warnings),
     )
+
+
+def _warned(remarks: Sequence[Remark]) -> list[Warned]:
+    return [Warned(field=remark.field, message=remark.message) for remark in remarks]
 
 
 _AS_IT_IS: Final[dict[str, Any]] = {
@@ -65,5 +87,15 @@ ENDPOINTS: Final = (
         "applications",
         takes_yaml=True,
         options=_AS_IT_IS,
+    ),
+    Endpoint(
+        "POST",
+        f"{API}/applications:plan",
+        plan_application,
+        DEVELOPER,
+        200,
+        PlannedApplicationAnswer,
+        "applications",
+        takes_yaml=True,
     ),
 )

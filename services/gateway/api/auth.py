@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from services.gateway.api.limits import RateLimiter
 from services.gateway.domain.people import Principal, Role
 from services.gateway.domain.refusals import ForbiddenError, UnauthenticatedError
+from services.gateway.handlers.sessions import Sessions
 from services.gateway.handlers.tokens import Tokens
 
 _log = structlog.get_logger(__name__)
@@ -42,22 +43,28 @@ FOLLOWER: Final = Policy("viewer", traced=False)
 
 @dataclass(frozen=True)
 class Gate:
-    """Lets in whoever shows a valid token, as often as the limits allow."""
+    """Lets in whoever shows a valid token or session, as often as the limits allow."""
 
     tokens: Tokens
     limiter: RateLimiter
+    sessions: Sessions
 
-    async def admit(self, policy: Policy, authorization: Sequence[str], address: str) -> Principal | None:
+    async def admit(
+        self, policy: Policy, authorization: Sequence[str], address: str, session: SecretStr | None = None
+    ) -> Principal | None:
         """Whoever asks; None where the policy takes nobody in particular.
 
-        `authorization` are the values of the header of that name. Raises `UnauthenticatedError`, `ForbiddenError`,
-        `RateLimitedError`.
+        `authorization` are the values of the header of that name; `session` is what a browser shows that may read in
+        place of a token. Raises `UnauthenticatedError`, `ForbiddenError`, `RateLimitedError`.
         """
         if policy.role is None:
             self.limiter.take(f"address {address}")
             return None
         try:
-            principal = await self.tokens.authenticate(_token(authorization))
+            if session is not None and not authorization:
+                principal = (await self.sessions.find(session)).principal
+            else:
+                principal = await self.tokens.authenticate(_token(authorization))
         except UnauthenticatedError:
             # Whoever guesses is slowed down by address; a valid token is never held up by somebody else's guesses.
             self.limiter.take(f"address {address}")

@@ -13,14 +13,22 @@ from services.gateway.domain.refusals import UnknownThingError
 from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
+from services.gateway.handlers.deploying import Deploying
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.living import Living
+from services.gateway.handlers.machines import Machines
+from services.gateway.handlers.maintenance import Maintenance
 from services.gateway.handlers.planning import Planning
 from services.gateway.handlers.reading import Reading
+from services.gateway.handlers.remembering import Remembering
+from services.gateway.handlers.reviewing import Reviewing
+from services.gateway.handlers.rollouts import Rollouts
+from services.gateway.handlers.signing_in import SigningIn
 from services.gateway.handlers.steering import Steering
+from services.gateway.handlers.telling import Telling
 from services.gateway.handlers.tokens import Tokens
 from services.gateway.handlers.webhooks import Webhooks
-from services.gateway.ports import GoldenPaths
+from services.gateway.ports import GoldenPaths, Traces
 
 
 @dataclass(frozen=True)
@@ -32,11 +40,19 @@ class Gateway:
     steering: Steering
     living: Living
     planning: Planning
+    rollouts: Rollouts
     webhooks: Webhooks
     reading: Reading
+    remembering: Remembering
+    reviewing: Reviewing
+    telling: Telling
+    deploying: Deploying
     following: Following
     tokens: Tokens
+    machines: Machines
+    signing_in: SigningIn
     dead_letters: DeadLetterDesk
+    maintenance: Maintenance
     golden_paths: GoldenPaths
     links: Links
     cursors: Cursors
@@ -46,6 +62,9 @@ class Gateway:
     organisation: str
     forge_url: str
     inbox_url: str
+    environments_repository: str = "platform/environments"
+    traces: Traces | None = None
+    """Where the portal finds the spans of a run; None where no trace store is named."""
 
     async def golden_path(self, name: str) -> GoldenPath:
         """The golden path of this name. Raises `UnknownThingError`."""

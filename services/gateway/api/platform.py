@@ -1,12 +1,10 @@
-"""`/platform` and the page at `/`: what this is and where everything else is."""
+"""`/platform`: what this is and where everything else is."""
 
 from collections.abc import Callable
-from importlib import resources
 from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from jinja2 import Environment, StrictUndefined
 from pydantic import BaseModel
 
 from services.gateway.api.answers import API
@@ -15,8 +13,6 @@ from services.gateway.api.context import Deeds
 from services.gateway.api.routing import Asker, Endpoint
 
 OPENAPI: Final = f"{API}/openapi.json"
-STYLE: Final = "/style.css"
-_HERE: Final = resources.files("services.gateway.api")
 
 
 class Urls(BaseModel):
@@ -28,6 +24,8 @@ class Urls(BaseModel):
     forge: str | None
     traces: str | None
     inbox: str | None
+    environments: str | None
+    """The repository that says what every environment shall be, in `environments/<name>/`."""
 
 
 class Platform(BaseModel):
@@ -53,6 +51,7 @@ async def get_platform(asker: Asker, gateway: Deeds) -> Platform:  # noqa: ARG00
             forge=gateway.forge_url or None,
             traces=gateway.links.traces_url or None,
             inbox=gateway.inbox_url or None,
+            environments=f"{gateway.forge_url}/{gateway.environments_repository}" if gateway.forge_url else None,
         ),
     )
 
@@ -63,33 +62,7 @@ async def get_openapi(request: Request) -> Response:
     return JSONResponse(describe())
 
 
-async def get_page(request: Request, gateway: Deeds) -> Response:
-    """What this is, for a person who comes with a browser."""
-    description: dict[str, Any] = request.app.openapi()
-    operations = [
-        {"method": method.upper(), "path": path, "summary": _first_sentence(operation.get("description", ""))}
-        for path, methods in description["paths"].items()
-        for method, operation in methods.items()
-    ]
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-        (_HERE / "templates" / "index.html").read_text(encoding="utf-8")
-    )
-    text = template.render(operations=operations, version=gateway.version, openapi=OPENAPI, style=STYLE)
-    return Response(text, media_type="text/html; charset=utf-8")
-
-
-async def get_style() -> Response:
-    """The page's style sheet."""
-    return Response((_HERE / "static" / "style.css").read_bytes(), media_type="text/css; charset=utf-8")
-
-
-def _first_sentence(text: str) -> str:
-    return " ".join(text.split()).partition(". ")[0].rstrip(".")
-
-
 ENDPOINTS: Final = (
     Endpoint("GET", f"{API}/platform", get_platform, VIEWER, 200, Platform, "platform"),
     Endpoint("GET", OPENAPI, get_openapi, PUBLIC, in_schema=False),
-    Endpoint("GET", "/", get_page, PUBLIC, in_schema=False),
-    Endpoint("GET", STYLE, get_style, PUBLIC, in_schema=False),
 )

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from chassis import tracing
 from chassis.failures import TransientError
 from contracts.names import ENVIRONMENT_NAME_PATTERN
+from services.gateway.domain.deployments import DeploymentFailedError
 from services.gateway.domain.refusals import (
     BrokenRule,
     ConflictError,
@@ -48,8 +49,14 @@ _KNOWN: Final[Mapping[str, tuple[int, str]]] = {
     "nothing_there": (409, "There is nothing to change"),
     "changed_meanwhile": (409, "It has changed since"),
     "plan_outdated": (409, "The plan is outdated"),
+    "rollout_under_way": (409, "Another rollout is under way"),
+    "rollout_ended": (409, "The rollout is over"),
+    "not_deployable": (409, "Nothing can be deployed there"),
+    "no_such_release": (409, "There is no such release"),
+    "no_runtime": (409, "Applications run elsewhere"),
     "too_large": (413, "The request is too large"),
     "unsupported_media_type": (415, "The request is of a type that is not read"),
+    "deployment_failed": (422, "The release did not become live"),
     "invalid_request": (422, "The request breaks a rule"),
     "idempotency_key_reused": (422, "The idempotency key belongs to another request"),
     "rate_limited": (429, "Too many requests"),
@@ -98,6 +105,9 @@ class Problem(BaseModel):
         default=None, description="What is in the way, where the asker may see it; absent otherwise"
     )
     quota: Exceeded | None = Field(default=None, description="What is used up; absent otherwise")
+    lines: list[str] | None = Field(
+        default=None, description="What a release printed last that did not become live; absent otherwise"
+    )
 
 
 class Refused(BaseModel):
@@ -109,7 +119,7 @@ class Refused(BaseModel):
     @property
     def body(self) -> bytes:
         """The problem as JSON; `environment` and `quota` are there only where they say something."""
-        hidden = {name for name in ("environment", "quota") if getattr(self.problem, name) is None}
+        hidden = {name for name in ("environment", "quota", "lines") if getattr(self.problem, name) is None}
         return self.problem.model_dump_json(exclude=hidden).encode()
 
 
@@ -156,6 +166,7 @@ def _of_refusal(error: RefusalError, instance: str) -> Refused:
         errors=error.errors if isinstance(error, InvalidError) else (),
         standing=error.standing if isinstance(error, ConflictError) else None,
         quota=error.quota if isinstance(error, QuotaExceededError) else None,
+        lines=error.lines if isinstance(error, DeploymentFailedError) else None,
     )
 
 
@@ -168,6 +179,7 @@ def _refused(
     errors: Sequence[BrokenRule] = (),
     standing: Standing | None = None,
     quota: Exceeded | None = None,
+    lines: Sequence[str] | None = None,
 ) -> Refused:
     status, title = _KNOWN[code]
     problem = Problem(
@@ -180,6 +192,7 @@ def _refused(
         errors=[FieldError(field=error.field, rule=error.rule) for error in errors],
         environment=standing,
         quota=quota,
+        lines=list(lines) if lines is not None else None,
     )
     return Refused(problem=problem, headers=headers)
 

@@ -20,6 +20,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from chassis import tracing
 from services.gateway.api import limits, problems
 from services.gateway.api.auth import Gate, Policy
+from services.gateway.api.cookies import site_of
 from services.gateway.api.yaml_bodies import parse_yaml
 from services.gateway.domain.people import Principal
 from services.gateway.domain.refusals import BrokenRule, InvalidError, UnsupportedMediaTypeError
@@ -90,10 +91,10 @@ def door(gate: Gate, table: dict[Callable[..., Any], Endpoint]) -> type[APIRoute
             async def handle(request: Request) -> Response:
                 if not policy.traced:
                     return await _answer(gate, policy, request, inner, takes_body=takes_body)
-                with _root_span(request, self.path_format) as span:
+                with root_span(request, self.path_format) as span:
                     response = await _answer(gate, policy, request, inner, takes_body=takes_body)
-                    _tell(span, response)
-                    _note(request, self.path_format, response)
+                    tell(span, response)
+                    note(request, self.path_format, response)
                     return response
 
             return handle
@@ -104,7 +105,9 @@ def door(gate: Gate, table: dict[Callable[..., Any], Endpoint]) -> type[APIRoute
 async def _answer(gate: Gate, policy: Policy, request: Request, inner: _Handler, *, takes_body: _Body) -> Response:
     try:
         address = request.client.host if request.client else "unknown"
-        request.state.principal = await gate.admit(policy, request.headers.getlist("authorization"), address)
+        request.state.principal = await gate.admit(
+            policy, request.headers.getlist("authorization"), address, site_of(request).session_of_reader(request)
+        )
         if takes_body != "none":
             request = await _read(request, takes_body)
         response = await inner(request)
@@ -137,7 +140,8 @@ async def _read(request: Request, takes_body: _Body) -> Request:
     return read
 
 
-def _root_span(request: Request, template: str) -> AbstractContextManager[Span]:
+def root_span(request: Request, template: str) -> AbstractContextManager[Span]:
+    """The trace of one request begins here; `template` is its route."""
     attributes = {"http.request.method": request.method, "http.route": template, "url.scheme": request.url.scheme}
     return linked_span(f"{request.method} {template}", request.headers.get("traceparent"), attributes)
 
@@ -154,14 +158,15 @@ def linked_span(name: str, foreign_parent: str | None, attributes: dict[str, str
         yield span
 
 
-def _tell(span: Span, response: Response) -> None:
+def tell(span: Span, response: Response) -> None:
+    """Let the span say what came of the request."""
     span.set_attribute("http.response.status_code", response.status_code)
     if response.status_code >= 500:
         span.set_attribute("error.type", str(response.status_code))
         span.set_status(Status(StatusCode.ERROR))
 
 
-def _note(request: Request, template: str, response: Response) -> None:
+def note(request: Request, template: str, response: Response) -> None:
     """Leave a line about every change that was asked for, and about everybody who was turned away."""
     if request.method == "GET" and response.status_code not in _TURNED_AWAY:
         return

@@ -67,12 +67,12 @@ async def create_token(body: CreateToken, asker: Asker, gateway: Deeds) -> NewTo
     """Make a token. It reaches no further than yours, and is shown in this answer only. An Idempotency-Key means
     nothing here: a token is not kept, so it cannot be shown again."""
     token, text = await gateway.tokens.create(asker, body)
-    return NewToken(**_answer(token).model_dump(), token=text.get_secret_value())
+    return NewToken(**answer_of(token).model_dump(), token=text.get_secret_value())
 
 
 async def list_tokens(asker: Asker, gateway: Deeds) -> TokenList:
     """Your tokens; as an admin everybody's."""
-    return TokenList(items=[_answer(token) for token in await gateway.tokens.list(asker)])
+    return TokenList(items=[answer_of(token) for token in await gateway.tokens.list(asker)])
 
 
 async def revoke_token(
@@ -83,7 +83,8 @@ async def revoke_token(
     return Response(status_code=204)
 
 
-def _answer(token: ApiToken) -> TokenAnswer:
+def answer_of(token: ApiToken) -> TokenAnswer:
+    """What is told of a token."""
     return TokenAnswer(
         id=token.id,
         name=token.name,

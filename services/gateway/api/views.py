@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final, Literal, get_args
 from urllib.parse import quote
 from uuid import UUID
 
 from contracts.golden_path import GoldenPath
-from contracts.queries import EnvironmentState, EnvironmentView, RecordedEvent, RunView
+from contracts.queries import DeploymentView, EnvironmentState, EnvironmentView, Facets, RecordedEvent, RunView
 from contracts.values import EnvironmentSpec, Failure, Infrastructure, LeftBehind, Pipeline, Resource, Secrets
 from services.gateway.api.answers import (
     API,
@@ -16,10 +17,13 @@ from services.gateway.api.answers import (
     Asked,
     BegunRun,
     Change,
+    CostAnswer,
     DatabaseAnswer,
+    DeploymentAnswer,
     EnvironmentAnswer,
     EventAnswer,
     Expected,
+    FacetsAnswer,
     FailureAnswer,
     GrantAnswer,
     InfrastructureAnswer,
@@ -35,7 +39,7 @@ from services.gateway.api.answers import (
 )
 from services.gateway.domain.changes import end_of, newer_version
 from services.gateway.domain.people import Principal
-from services.gateway.domain.policy import cost_per_hour
+from services.gateway.domain.policy import cost_per_hour, cost_per_month
 from services.gateway.handlers.planning import Planned
 from services.gateway.handlers.settling import Answered
 
@@ -113,6 +117,14 @@ def environment(view: EnvironmentView, path: GoldenPath | None, links: Links, as
         state=view.state,
         incarnation=view.incarnation,
         running=view.running,
+        running_since=view.running_since,
+        running_reason=view.running_reason,
+        deployment=view.deployment,
+        last_deployment=_deployment(view.last_deployment),
+        last_successful_deployment=_deployment(view.last_successful_deployment),
+        cost=_cost(view, path),
+        depends_on=list(view.spec.depends_on or ()),
+        last_activity_at=view.last_activity_at,
         created_at=view.created_at,
         updated_at=view.updated_at,
         ready_at=view.ready_at,
@@ -187,7 +199,12 @@ def plan(planned: Planned) -> PlanAnswer:
     return PlanAnswer(
         environment=spec.name,
         changes=[
-            Change(action=change.action, resource=Thing(**change.resource.model_dump()), detail=change.detail)
+            Change(
+                action=change.action,
+                resource=Thing(**change.resource.model_dump()),
+                detail=change.detail,
+                loses_data=change.loses_data,
+            )
             for change in planned.plan.changes
         ],
         counts={action: sum(change.action == action for change in planned.plan.changes) for action in actions},
@@ -214,6 +231,11 @@ def plan(planned: Planned) -> PlanAnswer:
         },
         warnings=list(planned.warnings),
     )
+
+
+def facets(found: Facets | None) -> FacetsAnswer | None:
+    """How many there are by what."""
+    return FacetsAnswer.model_validate(found.model_dump()) if found is not None else None
 
 
 def grants(view: EnvironmentView) -> list[GrantAnswer]:
@@ -255,6 +277,34 @@ def things_left(found: tuple[LeftBehind, ...]) -> list[ThingLeft]:
 def rfc3339(moment: datetime) -> str:
     """An instant as it stands in every answer."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _deployment(found: DeploymentView | None) -> DeploymentAnswer | None:
+    return DeploymentAnswer(**found.model_dump()) if found is not None else None
+
+
+def _cost(view: EnvironmentView, path: GoldenPath | None) -> CostAnswer | None:
+    """What it costs; where nobody noted a price, by those of its golden path as they are now."""
+    known = view.cost
+    if known is not None and known.per_hour is not None:
+        return CostAnswer(
+            currency=known.currency,
+            per_hour=str(known.per_hour),
+            per_month=str(known.per_month),
+            so_far=str(known.so_far),
+            recorded=str(known.recorded),
+        )
+    if path is None or view.alive_seconds is None or view.gone_at is not None:
+        return None
+    an_hour = cost_per_hour(path, view.spec.parameters)
+    so_far = an_hour * Decimal(str(view.alive_seconds)) / 3600
+    return CostAnswer(
+        currency=path.prices.currency,
+        per_hour=str(an_hour),
+        per_month=str(cost_per_month(path, view.spec.parameters)),
+        so_far=str(so_far.quantize(Decimal("0.01"))),
+        recorded=str(known.recorded) if known is not None else "0.00",
+    )
 
 
 def _infrastructure(found: Infrastructure | None) -> InfrastructureAnswer | None:

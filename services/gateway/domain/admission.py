@@ -5,10 +5,10 @@ Invariant: what is admitted is a complete `EnvironmentSpec`: nobody after the ga
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
@@ -21,6 +21,12 @@ from services.gateway.domain.refusals import BrokenRule, InvalidError
 
 PlanHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """`contracts.plans.Plan.hash`: what somebody looked at and agreed to."""
+TimeFromNow = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]$")]
+"""A number and m, h, d or w: minutes, hours, days or weeks from now."""
+DependsOn = Annotated[list[EnvironmentName], Field(max_length=50)]
+"""Names of other environments, each once."""
+NOT_A_NAME: Final = "export"
+"""Stands where a name would in the API's addresses."""
 
 
 class Ask(BaseModel):
@@ -43,6 +49,10 @@ class CreateEnvironment(Ask):
     """Who owns it; by default the token's only team."""
     plan: PlanHash | None = None
     """The hash of the plan that was agreed to."""
+    ttl: TimeFromNow | None = None
+    """How long it lives; by default what is usual for its kind."""
+    depends_on: DependsOn | None = None
+    """Other environments that it calls."""
 
 
 class DeleteEnvironment(Ask):
@@ -86,6 +96,8 @@ def complete(
     ask: CreateEnvironment, path: GoldenPath, principal: Principal, now: datetime, defaults: Defaults
 ) -> EnvironmentSpec:
     """The whole desired state. Raises `InvalidError` and `ForbiddenError`."""
+    if ask.name == NOT_A_NAME:
+        raise InvalidError([BrokenRule("name", f"cannot be {NOT_A_NAME!r}; choose another one")])
     team = principal.team_for(ask.team)
     kind = ask.kind or path.defaults.kind
     try:
@@ -103,9 +115,19 @@ def complete(
             branch=ask.branch or path.defaults.branch,
             parameters=dict(parameters),
             expires_at=_expiry(path, kind, now, defaults),
+            depends_on=dependencies(ask.name, ask.depends_on or ()),
         )
     except ValidationError as error:  # the organisation and the name do not make a repository's name together
         raise InvalidError([BrokenRule("repository", "cannot follow from this name; name one")]) from error
+
+
+def dependencies(name: str, named: Sequence[str]) -> tuple[str, ...] | None:
+    """What an environment depends on, as it is kept. Raises `InvalidError`."""
+    if name in named:
+        raise InvalidError([BrokenRule("depends_on", "must not name the environment itself")])
+    if len(set(named)) != len(named):
+        raise InvalidError([BrokenRule("depends_on", "must name each environment once")])
+    return tuple(sorted(named)) or None
 
 
 def broken_parameter(error: ParameterError) -> InvalidError:
@@ -117,8 +139,9 @@ def broken_parameter(error: ParameterError) -> InvalidError:
 def mark_of(operation: str, ask: Ask, **named: str) -> bytes:
     """The fingerprint of a request: what it asks for, and of what."""
     body = ask.model_dump(mode="json")
-    if body.get("plan") is None:
-        body.pop("plan", None)
+    for late in ("plan", "ttl", "depends_on"):  # fields that are younger than requests that are kept
+        if body.get(late) is None:
+            body.pop(late, None)
     return fingerprint(operation, body | named)
 
 

@@ -16,7 +16,7 @@ from contracts.names import BranchName, EnvironmentName, SemanticVersion
 from contracts.parameters import ParameterError
 from contracts.queries import EnvironmentView
 from contracts.values import EnvironmentSpec
-from services.gateway.domain.admission import Ask, PlanHash, broken_parameter
+from services.gateway.domain.admission import Ask, DependsOn, PlanHash, broken_parameter, dependencies
 from services.gateway.domain.refusals import BrokenRule, InvalidError
 
 _GONE: Final = "cannot be checked: its golden path is not on offer any more"
@@ -31,6 +31,8 @@ class ChangeEnvironment(Ask):
     golden_path_version: SemanticVersion | None = None
     plan: PlanHash | None = None
     """The hash of the plan that was agreed to."""
+    depends_on: DependsOn | None = None
+    """Other environments that it calls; an empty list is none."""
 
 
 class ChangeNamedEnvironment(ChangeEnvironment):
@@ -72,6 +74,7 @@ def changed(view: EnvironmentView, ask: ChangeEnvironment, path: GoldenPath | No
             "branch": ask.branch or before.branch,
             "parameters": parameters,
             "expires_at": end_of(view),
+            "depends_on": before.depends_on if ask.depends_on is None else dependencies(before.name, ask.depends_on),
         }
     )
 

@@ -6,15 +6,15 @@ Invariants
 """
 
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, field_validator
 
 from contracts.events import Expiry
 from contracts.golden_path import GoldenPath, TimeToLive
 from contracts.queries import EnvironmentView
-from contracts.values import Kind
-from services.gateway.domain.admission import Ask, Defaults
+from contracts.values import EnvironmentSpec, Kind
+from services.gateway.domain.admission import Ask, Defaults, TimeFromNow
 from services.gateway.domain.changes import end_of
 from services.gateway.domain.refusals import BrokenRule, InvalidError
 
@@ -26,8 +26,6 @@ _UNITS: Final = {
 }
 LEAST_AFTER_KEEPING: Final = timedelta(days=1)
 """What is left, at least, of an environment that is not kept any more: time to be warned, and to extend it."""
-
-TimeFromNow = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]$")]
 
 
 class ExtendEnvironment(Ask):
@@ -57,6 +55,21 @@ def lifetime(path: GoldenPath | None, kind: Kind, defaults: Defaults) -> TimeToL
     return found
 
 
+def first_end(
+    spec: EnvironmentSpec, path: GoldenPath | None, ttl: str | None, now: datetime, defaults: Defaults
+) -> datetime | None:
+    """The end of a new environment: the one that `ttl` asks for, or the one that `spec` has. Raises `InvalidError`."""
+    if ttl is None:
+        return spec.expires_at
+    known = lifetime(path, spec.kind, defaults)
+    if known is None:
+        raise InvalidError([BrokenRule("ttl", f"means nothing here: environments of kind {spec.kind} have no end")])
+    wanted = _from_now(ttl)
+    if wanted > timedelta(days=known.max_days):
+        raise InvalidError([BrokenRule("ttl", f"must be {known.max_days}d at most for kind {spec.kind}")])
+    return now + wanted
+
+
 def extended(view: EnvironmentView, path: GoldenPath | None, ttl: str, now: datetime, defaults: Defaults) -> datetime:
     """The end that `ttl` asks for. Raises `InvalidError` where it may not be."""
     if view.kept_because is not None:
@@ -64,7 +77,7 @@ def extended(view: EnvironmentView, path: GoldenPath | None, ttl: str, now: date
     known, before = lifetime(path, view.spec.kind, defaults), end_of(view)
     if known is None or before is None:
         raise InvalidError([BrokenRule("ttl", "means nothing here: environments of this kind have no end")])
-    wanted = now + int(ttl[:-1]) * _UNITS[ttl[-1]]
+    wanted = now + _from_now(ttl)
     cap = view.created_at + timedelta(days=known.max_days)
     if wanted < before:
         raise InvalidError([BrokenRule("ttl", f"must be more than {_words(before - now)}, which it has left")])
@@ -87,6 +100,10 @@ def expiry(view: EnvironmentView, expires_at: datetime | None, by: str, reason: 
     """What is said of an environment's new end."""
     spec = view.spec.model_copy(update={"expires_at": expires_at})
     return Expiry(spec=spec, expires_at=expires_at, requested_by=by, reason=reason)
+
+
+def _from_now(ttl: str) -> timedelta:
+    return int(ttl[:-1]) * _UNITS[ttl[-1]]
 
 
 def _words(left: timedelta) -> str:

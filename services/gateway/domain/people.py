@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
 
-from contracts.queries import EnvironmentView, Grant
+from contracts.queries import EnvironmentView, Grant, GrantedTo
 from services.gateway.domain.refusals import BrokenRule, ForbiddenError, InvalidError
 
 Role = Literal["viewer", "developer", "admin"]
@@ -25,7 +25,7 @@ def reaches(role: Role, needed: Role) -> bool:
 
 @dataclass(frozen=True)
 class Principal:
-    """Somebody whose token was checked."""
+    """Somebody whose token, or session, was checked."""
 
     person: str
     role: Role
@@ -33,6 +33,8 @@ class Principal:
     token_id: str
     token_name: str
     expires_at: datetime | None
+    is_session: bool = False
+    """Whether it is a person who signed in, and not a token that somebody made."""
 
     @property
     def subject(self) -> str:
@@ -43,6 +45,11 @@ class Principal:
     def visible_teams(self) -> tuple[str, ...] | None:
         """The teams whose things it sees; None means all."""
         return None if self.role == "admin" else self.teams
+
+    @property
+    def granted_to(self) -> GrantedTo:
+        """What it is called where something was granted to it."""
+        return GrantedTo(person=self.person, teams=self.teams)
 
     def sees(self, team: str) -> bool:
         """Whether things of `team` exist for it."""
@@ -76,7 +83,7 @@ class Principal:
         """Raise `ForbiddenError` where its role does not reach `needed`."""
         if not reaches(self.role, needed):
             raise ForbiddenError(
-                f"This takes the role {needed}, and your token has the role {self.role}. Ask for a token that has it."
+                f"This takes the role {needed}, and yours is {self.role}. Ask the platform team for one that has it."
             )
 
     def team_for(self, asked: str | None) -> str:

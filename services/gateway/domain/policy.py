@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.golden_path import GoldenPath
 from contracts.names import GoldenPathName, TeamName
 from contracts.queries import EnvironmentView
-from contracts.values import EnvironmentSpec, Kind
+from contracts.values import EnvironmentSpec, HourlyPrice, Kind
 from services.gateway.domain.obstacles import exists
 from services.gateway.domain.refusals import NotAllowedError
 
@@ -112,6 +112,13 @@ def cost_per_hour(path: GoldenPath | None, parameters: Mapping[str, Any]) -> Dec
 def cost_per_month(path: GoldenPath | None, parameters: Mapping[str, Any]) -> Decimal:
     """The same for a month, in hundredths."""
     return (cost_per_hour(path, parameters) * HOURS_A_MONTH).quantize(Decimal("0.01"))
+
+
+def price_of(path: GoldenPath | None, parameters: Mapping[str, Any]) -> HourlyPrice | None:
+    """The price of an environment with these parameters; None where its golden path is not on offer."""
+    if path is None:
+        return None
+    return HourlyPrice(currency=path.prices.currency, per_hour=path.cost_per_hour(parameters))
 
 
 def place_of(spec: EnvironmentSpec, path: GoldenPath | None) -> Place:

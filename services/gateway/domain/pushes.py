@@ -86,7 +86,10 @@ def committed_change(view: EnvironmentView, committed: EnvironmentSpec, path: Go
         if before.parameters.get(name) != committed.parameters.get(name)
     }
     wanted = ChangeEnvironment(
-        branch=committed.branch, golden_path_version=committed.golden_path_version, parameters=parameters
+        branch=committed.branch,
+        golden_path_version=committed.golden_path_version,
+        parameters=parameters,
+        depends_on=list(committed.depends_on or ()),
     )
     return changed(view, wanted, path)
 

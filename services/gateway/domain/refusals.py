@@ -189,6 +189,18 @@ class PlanOutdatedError(ConflictError):
     code = "plan_outdated"
 
 
+class RolloutUnderWayError(RefusalError):
+    """Another rollout of the same golden path is not over."""
+
+    code = "rollout_under_way"
+
+
+class RolloutEndedError(RefusalError):
+    """The rollout that was to be steered is over."""
+
+    code = "rollout_ended"
+
+
 RefusalCode = Literal["name_taken", "run_under_way", "not_found", "run_ended", "nothing_there", "changed_meanwhile"]
 
 _CONFLICTS: Final[dict[str, tuple[type[ConflictError], str]]] = {
@@ -231,4 +243,5 @@ class RecordedRefusal(Value):
 
 
 NO_SUCH_ENVIRONMENT = "There is no such environment, or it is not one of your teams'."
+NO_SUCH_ROLLOUT = "There is no such rollout."
 NO_SUCH_RUN = "There is no such run, or it is not one of your teams'."

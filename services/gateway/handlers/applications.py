@@ -14,10 +14,11 @@ from contracts.queries import EnvironmentView
 from contracts.values import EnvironmentSpec
 from services.gateway.domain.admission import CreateEnvironment, fingerprint
 from services.gateway.domain.changes import ChangeEnvironment
-from services.gateway.domain.obstacles import exists
+from services.gateway.domain.obstacles import exists, same_wish
 from services.gateway.domain.people import Principal
 from services.gateway.domain.refusals import BrokenRule, InvalidError, UnknownThingError
 from services.gateway.handlers.asking import Asking
+from services.gateway.handlers.planning import Planned
 from services.gateway.handlers.settling import Answered
 
 Outcome = Literal["created", "updated", "unchanged"]
@@ -29,6 +30,15 @@ class Applied:
 
     outcome: Outcome
     found: Answered | EnvironmentView
+    warnings: Sequence[Remark] = ()
+
+
+@dataclass(frozen=True)
+class PlannedApplication:
+    """What would become of a manifest."""
+
+    outcome: Outcome
+    planned: Planned
     warnings: Sequence[Remark] = ()
 
 
@@ -48,13 +58,25 @@ class Applications:
         if earlier is not None:
             return Applied("created" if earlier.request.operation == "create" else "updated", earlier)
         wanted = await self._translated(application)
-        warnings = (*wanted.warnings, *await self._missing(principal, wanted.depends_on))
+        warnings = (*wanted.warnings, *await self._missing(principal, wanted.depends_on or ()))
         view = await self._existing(principal, wanted.name)
         if view is None:
             answered = await self.asking.create(principal, _new(wanted), key, mark=mark)
             return Applied("created", answered, warnings)
         found = await self.asking.update(principal, wanted.name, _change(wanted, view.spec), key, mark=mark)
         return Applied("updated" if isinstance(found, Answered) else "unchanged", found, warnings)
+
+    async def plan(self, principal: Principal, application: Application) -> PlannedApplication:
+        """What carrying the manifest out would do. Raises as `apply`, and as `Planning`."""
+        principal.require("developer")
+        wanted = await self._translated(application)
+        warnings = (*wanted.warnings, *await self._missing(principal, wanted.depends_on or ()))
+        view = await self._existing(principal, wanted.name)
+        if view is None:
+            return PlannedApplication("created", await self.asking.planning.of_new(principal, _new(wanted)), warnings)
+        found = await self.asking.planning.of_change(principal, wanted.name, _change(wanted, view.spec))
+        outcome: Outcome = "unchanged" if same_wish(found.wish.spec, view.spec) else "updated"
+        return PlannedApplication(outcome, found, warnings)
 
     async def _translated(self, application: Application) -> Translation:
         published = {path.name: path for path in await self.asking.wishing.golden_paths.all()}
@@ -90,6 +112,7 @@ def _new(wanted: Translation) -> CreateEnvironment:
         kind=wanted.kind,
         parameters=dict(wanted.parameters),
         team=wanted.team,
+        depends_on=list(wanted.depends_on or ()) or None,
     )
 
 
@@ -108,4 +131,5 @@ def _change(wanted: Translation, before: EnvironmentSpec) -> ChangeEnvironment:
     ]
     if wrong:
         raise InvalidError(wrong)
-    return ChangeEnvironment(branch=wanted.branch, parameters=dict(wanted.parameters))
+    named = list(wanted.depends_on) if wanted.depends_on is not None else None
+    return ChangeEnvironment(branch=wanted.branch, parameters=dict(wanted.parameters), depends_on=named)

@@ -40,7 +40,8 @@ class Asking:
             wish = await self.wishing.new(principal, ask)
             room = self.quotas.room_for_new(wish.spec, wish.path)
             await self.planning.check(wish, ask.plan)
-            return Draft("create", ask.name, Asked(spec=wish.spec, requested_by=principal.person), room=room)
+            asked = Asked(spec=wish.spec, requested_by=principal.person, price=wish.price)
+            return Draft("create", ask.name, asked, room=room)
 
         return await self.settling.carry_out(principal, key, mark, draft)
 
@@ -108,13 +109,15 @@ class Asking:
             raise ValueError("an update is of something")
         if same_wish(wish.spec, view.spec) and view.state not in BUSY_STATES and exists(view):
             return view
-        await self.planning.check(wish, plan)
+        accepts_loss = await self.planning.check(wish, plan)
         is_upgrade = wish.spec.golden_path_version != view.spec.golden_path_version
         asked = Asked(
             spec=wish.spec,
             previous=view.spec,
             requested_by=principal.person,
             cause="upgrade" if is_upgrade else "person",
+            accepts_loss=accepts_loss,
+            price=wish.price,
         )
 
         async def draft() -> Draft:

@@ -48,14 +48,19 @@ class Planning:
         wish = await self.wishing.change(principal, name, ask)
         return await self._planned(wish, self.quotas.room_for_change(wish.spec, wish.path))
 
-    async def check(self, wish: Wish, agreed: str | None) -> None:
-        """Raise `PlanOutdatedError` where what would happen is no longer what was agreed to."""
-        if agreed is not None and (await self._plan(wish)).hash != agreed:
+    async def check(self, wish: Wish, agreed: str | None) -> bool:
+        """Raise `PlanOutdatedError` where what would happen is no longer what was agreed to. Returns whether it was
+        agreed to that data is lost."""
+        if agreed is None:
+            return False
+        plan = await self._plan(wish)
+        if plan.hash != agreed:
             raise PlanOutdatedError(
                 "What would happen now is not what you agreed to: something has changed since. Plan again, and look at"
                 " it. Nothing was changed.",
                 standing_of(wish.view) if wish.view is not None else None,
             )
+        return any(change.loses_data for change in plan.changes)
 
     async def _planned(self, wish: Wish, room: Room) -> Planned:
         plan = await self._plan(wish)

@@ -37,7 +37,10 @@ _log = structlog.get_logger(__name__)
 
 LOOKED_SECONDS: Final = 1.0
 """How long a look at what is gone counts for everybody who finds the same quota used up."""
-PAGE: Final = 500
+PAGE: Final = 100
+_REST: Final = 3
+"""How many times as long as it works the look at everything rests, so that a large catalogue is not asked for it alone
+and whoever else asks does not wait."""
 CANDIDATES: Final = 3
 _AT_ONCE: Final = 20
 _WORDS: Final = {
@@ -140,6 +143,7 @@ class Quotas:
         await self.places.release(_over(taken, await self._seen(taken)))
         after: str | None = None
         while True:
+            began = self.now()
             page = await self.catalog.environments(FindEnvironments(after=after, limit=PAGE))
             paths = {path.name: path for path in await self.golden_paths.all()}
             settled = [view for view in page.items if takes_room(view) and view.state not in BUSY_STATES]
@@ -148,6 +152,7 @@ class Quotas:
             after = page.next_cursor
             if after is None:
                 return
+            await asyncio.sleep(_REST * (self.now() - began))
 
     async def _seen(self, taken: Sequence[TakenPlace]) -> list[EnvironmentView | None]:
         """What the catalog says of each; None also where it need not have heard of it yet."""

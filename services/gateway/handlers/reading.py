@@ -16,17 +16,22 @@ from pydantic import TypeAdapter, ValidationError
 
 from chassis.failures import TransientError
 from contracts.envelope import Value
-from contracts.names import EnvironmentName, GoldenPathName, TeamName
+from contracts.names import BranchName, EnvironmentName, GoldenPathName, PersonName, RepositoryName, TeamName
 from contracts.queries import (
+    DeploymentState,
+    EnvironmentOrder,
     Environments,
     EnvironmentState,
     EnvironmentView,
     FindEnvironments,
     FindRuns,
     RecordedEvent,
+    RunningState,
     RunView,
     StepDuration,
 )
+from contracts.values import Kind
+from services.gateway.domain.graphs import Drawn, draw
 from services.gateway.domain.people import Principal
 from services.gateway.domain.refusals import (
     NO_SUCH_ENVIRONMENT,
@@ -43,9 +48,20 @@ _NOT_YET = "Your request is accepted and not yet visible here. Ask again in a mo
 
 
 class Search(Value):
-    """What is looked for among environments."""
+    """What is looked for among environments; each means what it means in `contracts.queries.FindEnvironments`."""
 
     team: TeamName | None = None
+    person: PersonName | None = None
+    kind: Kind | None = None
+    running: RunningState | None = None
+    deployment: DeploymentState | None = None
+    repository: RepositoryName | None = None
+    branch: BranchName | None = None
+    forgotten_days: int | None = None
+    duplicates: bool = False
+    sort: EnvironmentOrder = "name"
+    descending: bool = False
+    facets: bool = False
     state: EnvironmentState | None = None
     golden_path: GoldenPathName | None = None
     name_contains: str | None = None
@@ -76,20 +92,23 @@ class Reading:
         raise UnknownThingError(NO_SUCH_ENVIRONMENT)
 
     async def environments(self, principal: Principal, search: Search) -> Environments:
-        """A page of the environments that the principal sees, by name."""
-        if search.team is not None and not principal.sees(search.team):
-            return Environments(items=(), total=0)
-        question = FindEnvironments(
-            min_sequence=await self.requests.floor(principal=principal.subject),
-            teams=(search.team,) if search.team is not None else principal.visible_teams,
-            state=search.state,
-            golden_path=search.golden_path,
-            name_contains=search.name_contains,
-            include_deleted=search.include_deleted,
-            after=search.after,
-            limit=search.limit,
+        """A page of the environments that the principal sees: those of its teams, and those that it was granted."""
+        return await self.catalog.environments(
+            FindEnvironments(
+                min_sequence=await self.requests.floor(principal=principal.subject),
+                teams=principal.visible_teams,
+                granted_to=principal.granted_to,
+                **dict(search),
+            )
         )
-        return await self.catalog.environments(question)
+
+    async def graph(self, principal: Principal, name: str) -> Drawn:
+        """An environment with what it stands on and what stands on it. Raises as `environment`."""
+        view = await self.environment(principal, name)
+        found = await self.catalog.graph(name)
+        every = found.environments or (view,)  # one that is deleted is connected with nothing
+        seen = frozenset(one.name for one in every if principal.role_in(one) is not None)
+        return draw(name, every, seen, complete=found.complete)
 
     async def events(self, principal: Principal, name: str, after: int, limit: int) -> tuple[list[RecordedEvent], int]:
         """A page of the environment's history, oldest first, and the sequence of the last event looked at (0 where
@@ -129,6 +148,7 @@ class Reading:
             min_sequence=await self.requests.floor(principal=principal.subject),
             environment=environment,
             teams=None if granted else principal.visible_teams,
+            granted_to=None if granted else principal.granted_to,
             before_sequence=before,
             limit=limit,
         )

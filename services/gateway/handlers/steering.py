@@ -9,6 +9,7 @@ from services.gateway.domain.admission import fingerprint
 from services.gateway.domain.lifetime import lifetime
 from services.gateway.domain.obstacles import standing_of
 from services.gateway.domain.people import Principal
+from services.gateway.domain.policy import price_of
 from services.gateway.domain.refusals import NotFailedError, RunEndedError
 from services.gateway.handlers.quotas import Quotas
 from services.gateway.handlers.settling import Answered, Draft, Settling
@@ -74,7 +75,15 @@ class Steering:
             ends = self.wishing.clock.now() + timedelta(days=known.days) if known is not None else None
             spec = spec.model_copy(update={"expires_at": ends})
         previous = view.spec if run.kind == "update" else None
-        asked = Asked(spec=spec, previous=previous, requested_by=principal.person, cause="retry")
+        price = price_of(path, spec.parameters)
+        asked = Asked(
+            spec=spec,
+            previous=previous,
+            requested_by=principal.person,
+            cause="retry",
+            price=price,
+            accepts_loss=before.accepts_loss,
+        )
         return Draft(run.kind, view.name, asked, view, room=room)
 
     async def _found(self, principal: Principal, run_id: str) -> tuple[RunView, EnvironmentView]:

@@ -11,7 +11,7 @@ Invariants
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 
@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from chassis.clock import Clock
 from services.gateway.domain.admission import CreateToken
-from services.gateway.domain.people import Principal, reaches
+from services.gateway.domain.people import Principal, Role, reaches
 from services.gateway.domain.refusals import (
     ForbiddenError,
     UnauthenticatedError,
@@ -102,18 +102,30 @@ class Tokens:
                 raise ForbiddenError("A token cannot have a greater role than the one that asks for it.")
             for team in teams:
                 principal.team_for(team)
-            if principal.expires_at is not None:
+            # A session ends soon; whoever is in it is there in person, and may make what outlasts it.
+            if principal.expires_at is not None and not principal.is_session:
                 expires_at = min(expires_at, principal.expires_at)
+        return await self._add(ask.name, person, ask.role, teams, principal.person, expires_at)
+
+    async def make(
+        self, *, name: str, person: str, role: Role, teams: tuple[str, ...], lasts: timedelta
+    ) -> tuple[ApiToken, SecretStr]:
+        """A token for somebody who has just shown who they are, and what they may do."""
+        return await self._add(name, person, role, teams, person, self.clock.now() + lasts)
+
+    async def _add(  # noqa: PLR0917 - what a token is made of
+        self, name: str, person: str, role: Role, teams: tuple[str, ...], created_by: str, expires_at: datetime
+    ) -> tuple[ApiToken, SecretStr]:
         identity, text = mint()
         token = ApiToken(
             id=identity,
             digest=digest(text),
-            name=ask.name,
+            name=name,
             person=person,
-            role=ask.role,
+            role=role,
             teams=teams,
             created_at=self.clock.now(),
-            created_by=principal.person,
+            created_by=created_by,
             expires_at=expires_at,
         )
         await self.store.add(token)

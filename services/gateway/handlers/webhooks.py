@@ -22,6 +22,7 @@ from contracts.queries import EnvironmentView
 from services.gateway.domain.admission import fingerprint
 from services.gateway.domain.obstacles import BUSY_STATES, exists, same_wish
 from services.gateway.domain.people import Principal
+from services.gateway.domain.policy import price_of
 from services.gateway.domain.pushes import MOST_ENVIRONMENTS, Push, committed_change, read_push
 from services.gateway.domain.refusals import (
     BrokenRule,
@@ -134,7 +135,8 @@ class Webhooks:
         spec = committed_change(view, committed.spec or view.spec, path)
         if same_wish(spec, view.spec):
             return Consequence(view.name, "unchanged")
-        asked = Asked(spec=spec, previous=view.spec, requested_by=person, cause="git")
+        price = price_of(path, spec.parameters)
+        asked = Asked(spec=spec, previous=view.spec, requested_by=person, cause="git", price=price)
 
         async def draft() -> Draft:
             return Draft("update", view.name, asked, view, room=self.quotas.room_for_change(spec, path))

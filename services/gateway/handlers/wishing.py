@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from chassis.clock import Clock
 from contracts.golden_path import GoldenPath
 from contracts.queries import EnvironmentView
-from contracts.values import EnvironmentSpec
+from contracts.values import EnvironmentSpec, HourlyPrice
 from services.gateway.domain.admission import CreateEnvironment, Defaults, complete
 from services.gateway.domain.changes import ChangeEnvironment, changed
+from services.gateway.domain.lifetime import first_end
 from services.gateway.domain.people import Principal
+from services.gateway.domain.policy import price_of
 from services.gateway.domain.refusals import NO_SUCH_ENVIRONMENT, BrokenRule, InvalidError, UnknownThingError
 from services.gateway.handlers.reading import Reading
 from services.gateway.ports import GoldenPaths
@@ -21,6 +23,11 @@ class Wish:
     spec: EnvironmentSpec
     view: EnvironmentView | None
     path: GoldenPath | None
+
+    @property
+    def price(self) -> HourlyPrice | None:
+        """What it costs."""
+        return price_of(self.path, self.spec.parameters)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,10 @@ class Wishing:
         if path is None:
             offered = ", ".join(found.name for found in await self.golden_paths.all())
             raise InvalidError([BrokenRule("golden_path", f"must be one of {offered}")])
-        return Wish(complete(ask, path, principal, self.clock.now(), self.defaults), None, path)
+        now = self.clock.now()
+        spec = complete(ask, path, principal, now, self.defaults)
+        ends = first_end(spec, path, ask.ttl, now, self.defaults)
+        return Wish(spec.model_copy(update={"expires_at": ends}), None, path)
 
     async def change(self, principal: Principal, name: str, ask: ChangeEnvironment) -> Wish:
         """Another state of an environment. Raises as `living`, and `InvalidError`."""

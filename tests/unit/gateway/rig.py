@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
 from chassis.clock import FixedClock
+from chassis.identity import EventKey
 from contracts.application import LOCAL
 from contracts.events import (
     EnvironmentDeleted,
@@ -28,9 +30,21 @@ from services.gateway.adapters.memory import (
     MemoryPlanner,
     MemoryRepository,
     MemoryRequests,
+    MemorySignals,
     MemoryTokens,
 )
+from services.gateway.adapters.memory_chronicle import MemoryChronicle, MemoryWorkshop
 from services.gateway.adapters.memory_log import MemoryLog
+from services.gateway.adapters.memory_past import MemoryPast
+from services.gateway.adapters.memory_rollouts import MemoryRollouts
+from services.gateway.adapters.memory_runtime import MemoryRuntime, MemoryWorkflowTokens
+from services.gateway.adapters.memory_sessions import (
+    MemoryIssuer,
+    MemoryMachineCodes,
+    MemoryPeople,
+    MemorySessions,
+    MemorySignIns,
+)
 from services.gateway.api.application import application
 from services.gateway.api.auth import Gate
 from services.gateway.api.context import Gateway
@@ -38,27 +52,40 @@ from services.gateway.api.cursors import Cursors
 from services.gateway.api.limits import RateLimiter, Slots
 from services.gateway.api.views import Links
 from services.gateway.domain.admission import CreateEnvironment, Defaults
+from services.gateway.domain.identities import GroupRules
 from services.gateway.domain.people import Principal, Role
 from services.gateway.domain.policy import Policy
 from services.gateway.domain.tokens import ApiToken, digest, mint
 from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
+from services.gateway.handlers.deploying import Deploying
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.keeping import Keeping
 from services.gateway.handlers.living import Living
+from services.gateway.handlers.machines import Machines
+from services.gateway.handlers.maintenance import Maintenance
 from services.gateway.handlers.planning import Planning
 from services.gateway.handlers.quotas import Quotas
 from services.gateway.handlers.reading import Reading
+from services.gateway.handlers.remembering import Remembering
+from services.gateway.handlers.reviewing import Reviewing
+from services.gateway.handlers.rolling import Rolling
+from services.gateway.handlers.rollouts import Rollouts
+from services.gateway.handlers.sessions import Sessions, SignedIn
 from services.gateway.handlers.settling import Answered, Settling
+from services.gateway.handlers.signing_in import SigningIn
 from services.gateway.handlers.steering import Steering
+from services.gateway.handlers.telling import Telling
 from services.gateway.handlers.tokens import Tokens
 from services.gateway.handlers.webhooks import Source, Webhooks
 from services.gateway.handlers.wishing import Wishing
+from services.gateway.ports import Issuer
 from tests import samples
 from tests.unit.golden_paths.samples import manifest
 
 HOOK_SECRET = "the hook's secret"
+RUNTIME_SECRET = "the runtime's secret"
 
 
 def principal(role: Role = "developer", *teams: str, person: str = "ada") -> Principal:
@@ -78,10 +105,18 @@ class Rig:
     clock: FixedClock = field(default_factory=lambda: FixedClock(samples.AT))
     requests: MemoryRequests = field(default_factory=MemoryRequests)
     token_store: MemoryTokens = field(default_factory=MemoryTokens)
+    session_store: MemorySessions = field(default_factory=MemorySessions)
+    people: MemoryPeople = field(default_factory=MemoryPeople)
+    machine_codes: MemoryMachineCodes = field(default_factory=MemoryMachineCodes)
+    issuer: Issuer | None = field(default_factory=MemoryIssuer)
     golden_paths: MemoryGoldenPaths = field(default_factory=lambda: MemoryGoldenPaths([path()]))
     letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
+    signals: MemorySignals = field(default_factory=MemorySignals)
+    workflows: MemoryWorkflowTokens = field(default_factory=MemoryWorkflowTokens)
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(1e6, 1_000_000))
     planner: MemoryPlanner = field(default_factory=MemoryPlanner)
+    chronicle: MemoryChronicle = field(default_factory=MemoryChronicle)
+    workshop: MemoryWorkshop = field(default_factory=MemoryWorkshop)
     repository: MemoryRepository = field(default_factory=MemoryRepository)
     policy: Policy = field(default_factory=Policy)
     hook: bool = True
@@ -92,6 +127,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.log = MemoryLog(self.clock)
+        self.rollout_store = MemoryRollouts(self.clock)
         self.reading = Reading(self.requests, self.log)
         self.quotas = Quotas(self.requests.places, self.log, self.golden_paths, self.policy, now=lambda: self.seconds)
         self.wishing = Wishing(self.reading, self.golden_paths, self.clock, Defaults("acme"))
@@ -108,13 +144,19 @@ class Rig:
         self.steering = Steering(self.settling, self.wishing, self.quotas)
         self.living = Living(self.settling, self.wishing)
         self.keeping = Keeping(self.settling)
+        self.rollouts = Rollouts(self.rollout_store, self.log, self.golden_paths, self.clock)
+        self.rolling = Rolling(self.rollout_store, self.asking)
         self.tokens = Tokens(self.token_store, self.clock)
+        self.sessions = Sessions(self.session_store, self.clock)
+        self.telling = Telling(self.reading, self.signals, EventKey(b"r" * 32).derive, self.clock)
+        self.runtime = MemoryRuntime(self.clock, UUID(int=1))
         self.gateway = Gateway(
             asking=self.asking,
             applications=Applications(self.asking, LOCAL),
             steering=self.steering,
             living=self.living,
             planning=self.planning,
+            rollouts=self.rollouts,
             webhooks=Webhooks(
                 source=Source(SecretStr(HOOK_SECRET)) if self.hook else None,
                 deliveries=MemoryDeliveries(),
@@ -124,9 +166,34 @@ class Rig:
                 quotas=self.quotas,
             ),
             reading=self.reading,
+            remembering=Remembering(self.reading, MemoryPast(self.log)),
+            reviewing=Reviewing(self.chronicle),
+            telling=self.telling,
+            deploying=Deploying(
+                reading=self.reading,
+                catalog=self.log,
+                tokens=self.tokens,
+                workflows=self.workflows,
+                runtime=self.runtime,
+                golden_paths=self.golden_paths,
+                telling=self.telling,
+                clock=self.clock,
+                secret=SecretStr(RUNTIME_SECRET),
+            ),
             following=Following(self.log),
             tokens=self.tokens,
+            machines=Machines(self.machine_codes, self.tokens, self.clock),
+            signing_in=SigningIn(
+                issuer=self.issuer,
+                store=MemorySignIns(),
+                people=self.people,
+                sessions=self.sessions,
+                rules=GroupRules("team:", {"slipway-admins": "admin", "slipway-viewers": "viewer"}),
+                clock=self.clock,
+                label="the test's issuer",
+            ),
             dead_letters=DeadLetterDesk(self.letters),
+            maintenance=Maintenance(self.workshop),
             golden_paths=self.golden_paths,
             links=Links("http://slipway.test", "http://traces.test"),
             cursors=Cursors(lambda text: f"signed{hash(text)}"),
@@ -137,7 +204,7 @@ class Rig:
             forge_url="http://forge.test",
             inbox_url="",
         )
-        self.gate = Gate(self.tokens, self.limiter)
+        self.gate = Gate(self.tokens, self.limiter, self.sessions)
 
     @property
     def app(self) -> FastAPI:
@@ -160,6 +227,20 @@ class Rig:
         }
         await self.token_store.add(ApiToken(**values))
         return text.get_secret_value()
+
+    async def session(self, role: Role = "developer", *teams: str, person: str = "ada") -> SecretStr:
+        """What the browser of somebody of these teams (by default payments) shows."""
+        who = SignedIn("http://issuer.test", f"sub-{person}", person, role, teams or ("payments",))
+        return (await self.sessions.begin(who))[1]
+
+    @asynccontextmanager
+    async def browser(self, session: SecretStr | None = None) -> AsyncIterator[httpx.AsyncClient]:
+        """A browser that shows this session and asks for pages."""
+        async with self.client() as client:
+            if session is not None:
+                client.cookies.set("slipway_session", session.get_secret_value())
+            client.headers.update({"Accept": "text/html", "Sec-Fetch-Site": "same-origin"})
+            yield client
 
     @asynccontextmanager
     async def client(self, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contracts.events import EnvironmentRequested, EnvironmentUpdateRequested
 from services.gateway.api.yaml_bodies import YAML_BYTES, parse_yaml
 from services.gateway.domain.refusals import MalformedError, TooLargeError
+from services.gateway.handlers.settling import Answered
 from tests.unit.gateway.rig import Rig, ask, end, path, principal
 
 ADDRESS = "/api/v1/applications"
@@ -281,3 +282,32 @@ async def test_a_viewer_applies_nothing() -> None:
     rig = Rig()
     async with rig.client(await rig.token("viewer")) as client:
         assert (await client.post(ADDRESS, json=manifest())).status_code == 403
+
+
+# -- before it is carried out
+
+
+async def plan(rig: Rig, body: dict[str, Any]) -> Any:
+    async with rig.client(await rig.token()) as client:
+        return await client.post(f"{ADDRESS}:plan", json=body)
+
+
+async def test_a_manifest_is_planned_and_nothing_begins() -> None:
+    rig = Rig()
+    answer = await plan(rig, manifest(scaling={"min": 2, "max": 4}))
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert (told["outcome"], told["plan"]["environment"]) == ("created", "orders")
+    assert [warning["field"] for warning in told["warnings"]] == ["spec.scaling.max"]
+    assert rig.requests.rows == {}
+
+
+async def test_a_plan_of_a_manifest_again_is_one_of_a_change() -> None:
+    rig = Rig()
+    await apply(rig, manifest(database="postgresql"), **{"Idempotency-Key": "k"})
+    [request] = rig.requests.rows.values()
+    end(rig, Answered(request), "ready")
+    assert (await plan(rig, manifest(database="postgresql"))).json()["outcome"] == "unchanged"
+    changed = (await plan(rig, manifest(database="none"))).json()
+    assert (changed["outcome"], changed["plan"]["spec"]["parameters"]["database"]) == ("updated", False)
+    assert rig.planner.asked[-1][1] == request.incarnation

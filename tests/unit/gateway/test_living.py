@@ -294,7 +294,8 @@ async def test_a_grant_gives_exactly_its_role_in_that_one_environment(
         assert (await client.get(ADDRESS)).json()["your_role"] == ("viewer" if token_role == "viewer" else grant_role)
         assert await tries(client, run) == may
         assert (await client.get("/api/v1/environments/other")).status_code == 404
-        assert (await client.get("/api/v1/environments")).json()["items"] == []
+        listed = [(await each.get("/api/v1/environments")).json()["items"] for each in (client, stranger)]
+        assert [[item["name"] for item in items] for items in listed] == [["demo-api"], []]
 
 
 async def test_a_grant_that_was_taken_back_gives_nothing() -> None:
@@ -329,3 +330,29 @@ async def test_a_run_and_a_history_of_an_earlier_life_are_not_shown_to_who_is_gr
         assert [run["id"] for run in runs] == [str(second.request.event_id)]
         events = (await eve.get(f"{ADDRESS}/events")).json()["items"]
         assert {event["run_id"] for event in events} == {str(second.request.event_id)}
+
+
+# -- the time of a new one
+
+
+@pytest.mark.parametrize(("ttl", "days"), [("12h", 0.5), ("3d", 3), ("30d", 30)])
+async def test_a_new_environment_lives_as_long_as_was_asked_for(ttl: str, days: float) -> None:
+    rig = Rig()
+    answered = await rig.asking.create(ADA, ask(ttl=ttl), None)
+    assert answered.request.run.spec.expires_at == samples.AT + timedelta(days=days)
+
+
+@pytest.mark.parametrize(
+    ("more", "rule"), [({"ttl": "31d"}, "30d at most"), ({"ttl": "1d", "kind": "production"}, "end")]
+)
+async def test_a_new_environment_lives_no_longer_than_its_kind(more: dict[str, str], rule: str) -> None:
+    rig = Rig()
+    async with rig.client(await rig.token()) as client:
+        answer = await client.post(
+            "/api/v1/environments", json={"name": "demo-api", "golden_path": "nodejs-api", **more}
+        )
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert error["field"] == "ttl"
+    assert rule in error["rule"]
+    assert rig.requests.rows == {}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from contracts.events import EnvironmentUpdateRequested
 from contracts.plans import PlannedChange
 from contracts.queries import StepDuration
 from contracts.values import Resource
@@ -31,7 +32,7 @@ async def test_a_plan_says_what_happens_what_it_costs_how_long_it_takes_and_what
     plan = answer.json()
     assert plan["counts"] == {"create": 2, "update": 0, "replace": 0, "destroy": 0}
     resource = {"kind": "database", "id": "apps/x"}
-    assert plan["changes"][0] == {"action": "create", "resource": resource, "detail": "branch"}
+    assert plan["changes"][0] == {"action": "create", "resource": resource, "detail": "branch", "loses_data": False}
     assert plan["cost"] == {"currency": "EUR", "per_hour": "0.025", "per_month": "18.25"}
     assert plan["expected"] == {"p50_seconds": 12, "p90_seconds": 30, "measured": True}
     assert plan["spec"]["parameters"]["instances"] == 2
@@ -113,6 +114,32 @@ async def test_a_change_is_agreed_to_likewise(verb: str) -> None:
         assert (refused.status_code, refused.json()["environment"]["state"]) == (409, "ready")
         rig.planner.changes = ()
         assert (await client.request(method, f"/api/v1/environments/demo-api{verb}", json=body)).status_code == 202
+
+
+@pytest.mark.parametrize(("kind", "meant"), [("database", True), ("route", False)])
+async def test_who_agrees_to_a_plan_that_loses_data_accepts_the_loss(kind: str, meant: bool) -> None:
+    rig = Rig()
+    end(rig, await rig.asking.create(principal(), ask(), None), "ready")
+    rig.planner.changes = (will("replace", kind),)
+    async with rig.client(await rig.token()) as client:
+        plan = (await client.post(OLD, json={"branch": "next"})).json()
+        assert plan["changes"][0]["loses_data"] is meant
+        answer = await client.patch(OLD.removesuffix(":plan"), json={"branch": "next", "plan": plan["hash"]})
+    assert answer.status_code == 202, answer.text
+    said = rig.log.events_said[-1]
+    assert isinstance(said, EnvironmentUpdateRequested)
+    assert said.data.accepts_loss is meant
+
+
+async def test_who_agrees_to_no_plan_accepts_no_loss() -> None:
+    rig = Rig()
+    end(rig, await rig.asking.create(principal(), ask(), None), "ready")
+    rig.planner.changes = (will("replace"),)
+    async with rig.client(await rig.token()) as client:
+        assert (await client.patch(OLD.removesuffix(":plan"), json={"branch": "next"})).status_code == 202
+    said = rig.log.events_said[-1]
+    assert isinstance(said, EnvironmentUpdateRequested)
+    assert not said.data.accepts_loss
 
 
 async def test_a_provisioner_that_is_away_is_503_and_nothing_begins() -> None:
