@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import typer
@@ -32,11 +33,39 @@ def asking(name: str) -> Iterator[None]:
         ) from None
 
 
-def finish(here: Session, run: Json, title: str, usual: dict[str, float] | None = None) -> None:
-    """Watch a run to its end and print what came of it.
+@dataclass(frozen=True)
+class Ended:
+    """A run that was watched to its end: the run, the last word of its stream (or the run itself where that was
+    missed), and the environment as it is now."""
+
+    run: Json
+    verdict: Json
+    environment: Json
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it did what it was begun for."""
+        return bool(self.verdict["state"] == "succeeded")
+
+
+def finish(
+    here: Session, run: Json, title: str, usual: dict[str, float] | None = None, more: Json | None = None
+) -> None:
+    """Watch a run to its end and print what came of it; `more` is what a program is told besides.
 
     Raises typer.Exit where the run failed, CommandError where it goes on without us.
     """
+    ended = watched(here, run, title, usual)
+    if here.output.for_programs:
+        here.output.document({**(more or {}), "environment": ended.environment, "run": ended.run})
+    else:
+        run_screen.ended(here.output, ended.run, ended.verdict, ended.environment)
+    if not ended.succeeded:
+        raise typer.Exit(Exit.FAILED)
+
+
+def watched(here: Session, run: Json, title: str, usual: dict[str, float] | None = None) -> Ended:
+    """Watch a run to its end. Raises CommandError where it goes on without us."""
     name = run["environment"]
     progress = Progress(name, run["kind"], run["requested_at"], usual or {})
     try:
@@ -51,13 +80,7 @@ def finish(here: Session, run: Json, title: str, usual: dict[str, float] | None 
         raise CommandError(
             str(error), remedy=f"The run goes on. {error.remedy} Then watch it: slipway logs {name} -f"
         ) from error
-    verdict = progress.verdict or ended
-    if here.output.for_programs:
-        here.output.document({"environment": environment, "run": ended})
-    else:
-        run_screen.ended(here.output, ended, verdict, environment)
-    if verdict["state"] != "succeeded":
-        raise typer.Exit(Exit.FAILED)
+    return Ended(ended, progress.verdict or ended, environment)
 
 
 def _settled(gateway: Gateway, run_id: str) -> Json:

@@ -16,7 +16,8 @@ from cli.failures import AwayError, CommandError, Exit, ProblemError
 from cli.platforms import Access, is_loopback
 from cli.wording import one_line
 
-_TIMEOUT = httpx.Timeout(30, connect=5)
+_TIMEOUT = httpx.Timeout(45, connect=5)
+"""A plan may take 30 seconds."""
 _STREAM_TIMEOUT = httpx.Timeout(5, read=40)
 """The server says something every 15 seconds."""
 _PAUSE_SECONDS = 1.0
@@ -48,6 +49,11 @@ def at(*parts: object) -> str:
     return "/".join(("/api/v1", *(quote(str(part), safe="") for part in parts)))
 
 
+def doing(verb: str, *parts: object) -> str:
+    """A path of the API that does something: `doing("extend", "environments", name)`."""
+    return f"{at(*parts)}:{verb}"
+
+
 class Gateway:
     """A client of one platform."""
 
@@ -57,7 +63,7 @@ class Gateway:
         """By how much the platform's clock is ahead of ours, as its last answer had it."""
         self._http = httpx.Client(
             base_url=access.url,
-            headers={"Authorization": f"Bearer {access.token}"},
+            headers={"Authorization": f"Bearer {access.token}"} if access.token else {},
             timeout=_TIMEOUT if timeout_seconds is None else timeout_seconds,
             # A proxy or a certificate authority of the company is for the company's gateway, not for this machine's.
             trust_env=not is_loopback(access.url),
@@ -92,9 +98,19 @@ class Gateway:
         """POST where a key means nothing: never sent a second time."""
         return self._send("POST", path, json=body, tries_busy=1)
 
-    def delete(self, path: str) -> Json:
+    def post_text(self, path: str, content: bytes, media_type: str) -> Json:
+        """The same with a body that is sent as it is."""
+        headers = {"Idempotency-Key": str(uuid4()), "Content-Type": media_type}
+        return self._send("POST", path, content=content, headers=headers, tries_away=_TRIES)
+
+    def patch(self, path: str, body: Json) -> Json:
+        """PATCH, as safe to try again as `post`."""
+        return self._send("PATCH", path, json=body, headers={"Idempotency-Key": str(uuid4())}, tries_away=_TRIES)
+
+    def delete(self, path: str, **parameters: object) -> Json:
         """DELETE, as safe to try again as `post`."""
-        return self._send("DELETE", path, headers={"Idempotency-Key": str(uuid4())}, tries_away=_TRIES)
+        headers = {"Idempotency-Key": str(uuid4())}
+        return self._send("DELETE", path, params=parameters, headers=headers, tries_away=_TRIES)
 
     def now(self) -> datetime:
         """The platform's time, with which its timestamps can be compared."""
@@ -168,6 +184,20 @@ class Gateway:
             if problem.status not in _BUSY:
                 raise
             return _Ended(cause=problem)
+
+    def events(self, path: str, **parameters: object) -> Iterator[ServerEvent]:
+        """The events of one connection to a stream, until that ends. Raises AwayError where it breaks, and
+        ProblemError."""
+        texts = {key: str(value) for key, value in parameters.items()}
+        accept = {"Accept": "text/event-stream"}
+        try:
+            with self._http.stream("GET", path, params=texts, headers=accept, timeout=_STREAM_TIMEOUT) as response:
+                if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                    response.read()
+                    raise _refusal(response)
+                yield from EventStream().read(response.iter_bytes())
+        except httpx.TransportError as error:
+            raise self._away(error) from error
 
     def _compare_clocks(self, response: httpx.Response) -> None:
         try:

@@ -11,7 +11,25 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import environments, golden_paths, platform, runs, tokens
+from cli.commands import (
+    changing,
+    cloning,
+    creating,
+    deployments,
+    environments,
+    golden_paths,
+    life,
+    login,
+    past,
+    platform,
+    removing,
+    rollouts,
+    runs,
+    steering,
+    tokens,
+    upgrading,
+)
+from cli.commands.access import access
 from cli.commands.admin import admin
 from cli.failures import CommandError, Exit, ReaderGoneError
 from cli.output import Format, Output, drop_output
@@ -57,8 +75,26 @@ def root(
     context.obj = Session(Output(output), url, token, token_file)
 
 
-for group in (environments, golden_paths, runs, tokens, platform):
+for group in (
+    creating,
+    environments,
+    changing,
+    upgrading,
+    rollouts,
+    life,
+    removing,
+    cloning,
+    deployments,
+    runs,
+    past,
+    steering,
+    golden_paths,
+    tokens,
+    login,
+    platform,
+):
     group.register(app)
+app.add_typer(access, name="access")
 app.add_typer(admin, name="admin")
 
 

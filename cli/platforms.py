@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cli import logins
 from cli.failures import CommandError, Exit
 
 HOME_VARIABLE = "SLIPWAY_HOME"
@@ -37,29 +38,45 @@ def find_access(url: str | None, token: str | None, token_file: Path | None) -> 
     Raises CommandError where nothing says which platform is meant, or its token cannot be read.
     """
     platform = {} if url and (token or token_file) else description()
-    embedded_url = str(platform.get("urls", {}).get("gateway", "")).rstrip("/")
-    found_url = (url or embedded_url).rstrip("/")
-    if not found_url:
+    found_url = _url(url, platform)
+    if token is None and token_file is None:
+        token = logins.find(found_url)
+    if token is None and token_file is None and found_url == _embedded_url(platform):
+        token_file = _admin_token_file(platform, found_url)
+    if token is None and token_file is None:
+        raise CommandError(
+            f"No token is known for {found_url}.",
+            remedy="`slipway login` signs in with a browser; or give a token with --token-file (SLIPWAY_TOKEN_FILE) or"
+            " SLIPWAY_TOKEN.",
+            code=Exit.USAGE,
+        )
+    return Access(found_url, _checked(token) if token is not None else _read_token(token_file))
+
+
+def find_url(url: str | None) -> str:
+    """The gateway that a flag names, or this directory's platform's. Raises CommandError where nothing says which."""
+    return _url(url, {} if url else description())
+
+
+def _url(url: str | None, platform: dict[str, Any]) -> str:
+    found = (url or _embedded_url(platform)).rstrip("/")
+    if not found:
         raise CommandError(
             "No platform is known here.",
             remedy="Start one with `slipway up`, or name one with --url (SLIPWAY_URL) and --token-file.",
             code=Exit.USAGE,
         )
-    if not found_url.startswith(("http://", "https://")):
+    if not found.startswith(("http://", "https://")):
         raise CommandError(
-            f"{found_url} is no address of a gateway.",
+            f"{found} is no address of a gateway.",
             remedy="Write it like https://slipway.example.com.",
             code=Exit.USAGE,
         )
-    if token is None and token_file is None and found_url == embedded_url:
-        token_file = _admin_token_file(platform, found_url)
-    if token is None and token_file is None:
-        raise CommandError(
-            f"No token is known for {found_url}.",
-            remedy="Give one with --token-file (SLIPWAY_TOKEN_FILE) or SLIPWAY_TOKEN.",
-            code=Exit.USAGE,
-        )
-    return Access(found_url, _checked(token) if token is not None else _read_token(token_file))
+    return found
+
+
+def _embedded_url(platform: dict[str, Any]) -> str:
+    return str(platform.get("urls", {}).get("gateway", "")).rstrip("/")
 
 
 def _admin_token_file(platform: dict[str, Any], url: str) -> Path | None:

@@ -16,6 +16,9 @@ STATES = {
     "waiting": ("…", "yellow"), "undoing": ("↩", "yellow"), "undone": ("↩", "yellow"), "deleting": ("↩", "yellow"),
     "degraded": ("▲", "yellow"), "failed": ("✗", "red"), "down": ("✗", "red"),
     "deleted": ("○", "dim"), "pending": ("·", "dim"), "revoked": ("○", "dim"),
+    "refused": ("✗", "red"), "begun": ("◐", "blue"), "upgraded": ("✓", "green"), "done": ("✓", "green"),
+    "paused": ("‖", "yellow"), "stopped": ("✗", "red"), "held": ("▲", "yellow"), "skipped": ("○", "dim"),
+    "cancelled": ("○", "dim"),
 }  # fmt: skip
 """A sign and a style for each state: neither colour nor shape alone."""
 

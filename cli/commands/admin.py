@@ -1,4 +1,4 @@
-"""admin: what the platform team does: dead letters, and the log and its copy."""
+"""admin: what the platform team does: dead letters, the log and its copy, and the views folded from it."""
 
 import base64
 import json
@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from cli.commands.platform import hand_over
+from cli.failures import Exit
 from cli.gateway import Json, at
 from cli.output import Column
 from cli.session import Session, session
@@ -100,6 +101,33 @@ def replay(context: typer.Context, number: Number) -> None:
         here.output.document(sent)
     else:
         here.output.say(f"Sent back to {sent['service']}. If it fails again: slipway admin dead-letters list")
+
+
+@admin.command("rebuild")
+def rebuild(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only compare; change nothing.")] = False,
+) -> None:
+    """Fold the catalog's views anew from its copy of the log, compare, and replace those that differ. Nobody waits."""
+    here = session(context)
+    names = events = 0
+    differing: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = here.gateway.post(at("admin", "rebuild"), {"after": after, "replace": not dry_run})
+        names, events, after = names + page["names"], events + page["events"], page["next_after"]
+        differing += page["differing"]
+        if after is not None and not here.output.for_programs:
+            here.output.note(f"  {names} environments, {events} events ...")
+    if here.output.for_programs:
+        here.output.document({"names": names, "events": events, "differing": differing, "replaced": not dry_run})
+    elif differing:
+        done = "Differing" if dry_run else "Replaced"
+        here.output.say(f"{done}: {', '.join(differing)}")
+    else:
+        here.output.say(f"{names} environments, {events} events: every view is what the log says.")
+    if differing and dry_run:
+        raise typer.Exit(Exit.FAILED)
 
 
 @admin.command("verify-log")

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from cli import completion
-from cli.commands.arguments import NameOrRun
+from cli.commands.finding import RUNS_A_PAGE, find_run
 from cli.event_stream import LOST, ServerEvent
-from cli.failures import CommandError, Exit, ProblemError
+from cli.failures import CommandError, Exit
 from cli.gateway import Json, at
 from cli.progress import Progress
 from cli.screens import run as screen
@@ -18,11 +18,7 @@ from cli.screens.live import line_words
 from cli.screens.waterfall import fetch, render
 from cli.session import Session, session
 
-_RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_BEGINNING_OF_A_RUN_ID = re.compile(rf"[0-9a-f]{{{screen.SHORT_ID}}}[0-9a-f-]*")
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
-_RUNS_SEARCHED = 1000
-_RUNS_A_PAGE = 100
 _ENDED = frozenset({"succeeded", "failed"})
 
 
@@ -36,21 +32,17 @@ def runs(
     """List runs, the newest first."""
     here = session(context)
     path = at("environments", name, "runs") if name else at("runs")
-    items = list(islice(here.gateway.every(path, page_size=min(limit, _RUNS_A_PAGE)), limit))
+    items = list(islice(here.gateway.every(path, page_size=min(limit, RUNS_A_PAGE)), limit))
     if here.output.for_programs:
         here.output.document(items)
     else:
         here.output.table(screen.COLUMNS, (screen.row(run) for run in items), empty="No runs yet.")
 
 
-def logs(
-    context: typer.Context,
-    name: NameOrRun,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends; exit as it did.")] = False,
-) -> None:
-    """Print the log of a run: an environment's latest, or the one named."""
-    here = session(context)
-    run = _find_run(here, name)
+def print_log(here: Session, name: str, *, follow: bool) -> None:
+    """Print the log of a run: an environment's latest, or the one named. With `follow` until the run ends; then exit as
+    it did."""
+    run = find_run(here, name)
     progress = Progress(run["environment"], run["kind"], run["requested_at"])
     try:
         events = here.gateway.follow(run["id"], until_caught_up=not follow)
@@ -105,7 +97,7 @@ def trace(
 ) -> None:
     """Show the trace of an environment's latest run as a waterfall."""
     here = session(context)
-    trace_id = name if _TRACE_ID.fullmatch(name) else _find_run(here, name).get("trace_id")
+    trace_id = name if _TRACE_ID.fullmatch(name) else find_run(here, name).get("trace_id")
     if not trace_id:
         raise CommandError("This run was not traced.", remedy="Tracing is off on this platform.", code=Exit.NOT_FOUND)
     traces_url = here.gateway.get(at("platform"))["urls"].get("traces")
@@ -125,33 +117,7 @@ def trace(
     here.output.say(f"{traces_url.rstrip('/')}/trace/{trace_id}")
 
 
-def _find_run(here: Session, name: str) -> Json:
-    """The run that `name` means: its id, the beginning of its id as tables show it, or an environment's latest."""
-    if _RUN_ID.fullmatch(name):
-        return here.gateway.get(at("runs", name))
-    try:
-        environment = here.gateway.get(at("environments", name))
-    except ProblemError as problem:
-        if problem.code is Exit.NOT_FOUND and _BEGINNING_OF_A_RUN_ID.fullmatch(name):
-            return _find_by_beginning(here, name)
-        raise
-    return here.gateway.get(at("runs", environment["run_id"]))
-
-
-def _find_by_beginning(here: Session, beginning: str) -> Json:
-    newest = islice(here.gateway.every(at("runs"), page_size=_RUNS_A_PAGE), _RUNS_SEARCHED)
-    found = [run for run in newest if run["id"].startswith(beginning)]
-    if len(found) == 1:
-        return found[0]
-    raise CommandError(
-        f"{len(found) or 'None'} of the newest {_RUNS_SEARCHED} runs begin with {beginning}.",
-        remedy="`slipway -o json runs` shows whole ids.",
-        code=Exit.NOT_FOUND,
-    )
-
-
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("runs")(runs)
-    app.command("logs")(logs)
     app.command("trace")(trace)

@@ -40,7 +40,7 @@ def ended(output: Output, run: Json, verdict: Json, environment: Json) -> None:
     """What came of a run: `verdict` is the last word of its stream, or the run itself where that was missed."""
     output.say()
     if verdict["state"] != "succeeded":
-        _failed(output, run, verdict)
+        _failed(output, run, verdict, environment)
     elif run["kind"] == "delete":
         environment_screen.leftovers(output, verdict, "removed")
         took = seconds(seconds_between(run["requested_at"], run["ended_at"]))
@@ -49,7 +49,20 @@ def ended(output: Output, run: Json, verdict: Json, environment: Json) -> None:
         environment_screen.page(output, environment, run)
 
 
-def _failed(output: Output, run: Json, verdict: Json) -> None:
+def called_off(output: Output, run: Json, verdict: Json, environment: Json) -> None:
+    """What came of a run that was called off."""
+    output.say()
+    environment_screen.leftovers(output, verdict, _undone(run))
+    by, name = run.get("called_off_by"), run["environment"]
+    output.say(("○ called off", "bold"), f" by {by}. " if by else ". ", f"{name} is {environment['state']}.")
+
+
+def _undone(run: Json) -> str:
+    """What undoing did to the things that it names."""
+    return "put back" if run["kind"] == "update" else "undone"
+
+
+def _failed(output: Output, run: Json, verdict: Json, environment: Json) -> None:
     name = run["environment"]
     if verdict.get("event") == "superseded":
         output.say(("✗ superseded", "bold red"), f": another run of {name} began meanwhile.")
@@ -57,5 +70,8 @@ def _failed(output: Output, run: Json, verdict: Json) -> None:
         return
     trace = run["links"].get("trace")
     output.facts([("run", run["links"].get("page")), ("trace", trace)])
-    environment_screen.failure(output, verdict)
-    output.say("Next: ", (f"slipway logs {name}", "bold"), " · ", (f"slipway trace {name}", "bold"))
+    environment_screen.failure(output, verdict, _undone(run))
+    if run["kind"] == "update" and environment["state"] == "ready":
+        output.say(f"{name} is as it was before, and ready.")
+    commands = (f"slipway logs {name}", f"slipway retry {name}", f"slipway trace {name}")
+    output.say("Next: ", Text(" · ").join(Text(command, style="bold") for command in commands))

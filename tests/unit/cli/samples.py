@@ -158,11 +158,42 @@ GOLDEN_PATH: Json = {
 }  # fmt: skip
 
 
+def plan(*changes: tuple[str, str, str], **more: Any) -> Json:
+    """A plan as the API answers it; a change is (action, kind, id)."""
+    counts = {action: sum(one[0] == action for one in changes) for action in ("create", "update", "replace", "destroy")}
+    known: Json = {
+        "environment": NAME,
+        "changes": [
+            {"action": action, "resource": {"kind": kind, "id": id_}, "detail": "labels" if action == "update" else "",
+             "loses_data": kind == "database" and action in {"replace", "destroy"}}
+            for action, kind, id_ in changes
+        ],
+        "counts": counts, "hash": PLAN_HASH,
+        "spec": {"name": NAME, "kind": "preview", "golden_path": "nodejs-api", "golden_path_version": "1.0.0"},
+        "cost": {"currency": "USD", "per_hour": "0.0152", "per_month": "11.10"},
+        "expected": {"p50_seconds": 1.2, "p90_seconds": 3.4, "measured": True},
+        "quota": {
+            "environments": {"scope": "payments", "used": "3", "limit": "10", "left": "7"},
+            "cost_per_month": {"scope": "payments", "used": "31.00", "limit": None, "left": None},
+        },
+        "warnings": [],
+    }  # fmt: skip
+    return known | more
+
+
+PLAN_HASH = "c" * 64
+LOSS = ("destroy", "database", "apps/env_demo_api")
+"""A change that destroys data."""
+
+
 def tell(gateway: ScriptedGateway, *streams: Scripted, kind: str = "create", state: str = "succeeded") -> None:
     """Script a whole run of `demo-api`: the request, its stream (one connection after the other), and its end."""
-    after = {"create": "ready" if state == "succeeded" else "failed", "delete": "deleted"}[kind]
+    after = {"create": "ready" if state == "succeeded" else "failed", "update": "ready", "delete": "deleted"}[kind]
     gateway.on("POST", "/api/v1/environments", accepted())
     gateway.on("DELETE", f"/api/v1/environments/{NAME}", accepted("delete"))
+    gateway.on("PATCH", f"/api/v1/environments/{NAME}", accepted("update"))
+    for verb in ("upgrade", "repair"):
+        gateway.on("POST", f"/api/v1/environments/{NAME}:{verb}", accepted("update"))
     gateway.on("GET", "/api/v1/golden-paths/nodejs-api", GOLDEN_PATH)
     gateway.on("GET", f"/api/v1/runs/{RUN_ID}/stream", *streams)
     gateway.on("GET", f"/api/v1/runs/{RUN_ID}", run(kind, state))

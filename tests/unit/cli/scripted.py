@@ -138,7 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length", "0"))
-        body = json.loads(self.rfile.read(length)) if length else None
+        sent = self.rfile.read(length)
+        is_json = self.headers.get("Content-Type") == "application/json"
+        body = json.loads(sent) if sent and is_json else sent.decode() or None
         answer = self.gateway.next_answer(Request(self.command, self.path, dict(self.headers), body))
         match answer:
             case Answer():
@@ -149,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
 
-    do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - so the standard library names them
+    do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - so the standard library names them
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return formatdate((timestamp or time.time()) + self.gateway.date_ahead_seconds, usegmt=True)

@@ -30,7 +30,8 @@ def test_a_creation_ends_on_the_url(slipway: Slipway, gateway: ScriptedGateway) 
     assert said.code == 0
     assert said.last_line == f"● ready: {URL}"
     for word in (
-        f"git clone http://127.0.0.1:8018/acme/{NAME}.git",
+        f"slipway clone {NAME}",
+        f"http://127.0.0.1:8018/acme/{NAME}.git",
         f"{NAME}.slipway.localhost",
         "APP_SECRET, SESSION_KEY",
         f"http://portal.example/runs/{RUN_ID}",
@@ -133,7 +134,7 @@ def test_a_failed_creation_says_why_what_was_undone_what_is_left_and_what_to_do(
         "What to do: Choose another name.",
     ):
         assert word in said.out
-    assert said.last_line == f"Next: slipway logs {NAME} · slipway trace {NAME}"
+    assert said.last_line == f"Next: slipway logs {NAME} · slipway retry {NAME} · slipway trace {NAME}"
     assert "is ready" not in said.out
 
 

@@ -1,6 +1,7 @@
 """Commands that only look: what they show, what they say of nothing, and what programs read."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from tests.unit.cli.samples import (
     NAME,
     RUN_ID,
     URL,
+    Json,
     environment,
     run,
     tell,
@@ -67,7 +69,7 @@ def test_a_failed_environment_says_why_and_what_to_do(slipway: Slipway, gateway:
     said = slipway("show", NAME)
     assert "✗ failed at pipeline after 3 attempts: the forge answered 422" in said.out
     assert "repository acme/demo-api: it holds commits" in said.out
-    assert said.last_line == f"Next: slipway logs {NAME} · slipway rm {NAME}"
+    assert said.last_line == f"Next: slipway logs {NAME} · slipway retry {NAME} · slipway rm {NAME}"
 
 
 def test_a_deleted_environment_has_no_time_left_and_a_free_name(slipway: Slipway, gateway: ScriptedGateway) -> None:
@@ -79,8 +81,43 @@ def test_a_deleted_environment_has_no_time_left_and_a_free_name(slipway: Slipway
 
 def test_show_names_the_commit_where_it_is_asked_to(slipway: Slipway, gateway: ScriptedGateway) -> None:
     gateway.on("GET", f"{ENVIRONMENTS}/{NAME}", environment())
+    repository = "http://forge.example/platform/environments"
+    gateway.on("GET", "/api/v1/platform", {"urls": {"environments": repository}})
     assert "a" * 40 not in slipway("show", NAME).out
-    assert "a" * 40 in slipway("show", NAME, "--git").out
+    said = slipway("show", NAME, "--git")
+    for word in ("a" * 40, repository, f"environments/{NAME}"):
+        assert word in said.out
+    found = json.loads(slipway("-o", "json", "show", NAME, "--git").out)["git"]
+    assert found == {"commit": "a" * 40, "repository": repository, "directory": f"environments/{NAME}"}
+
+
+def test_what_a_person_should_know_of_an_environment_is_shown(slipway: Slipway, gateway: ScriptedGateway) -> None:
+    more: Json = {
+        "expires_at": (datetime.now(UTC) + timedelta(hours=20)).isoformat(),
+        "update_available": "1.1.0",
+        "access": [{"role": "developer", "person": "bob", "team": None}],
+        "drift": [{"kind": "route", "id": f"env-{NAME}"}],
+        "drift_detected_at": datetime.now(UTC).isoformat(),
+        "failure": FAILURE,
+    }
+    gateway.on("GET", f"{ENVIRONMENTS}/{NAME}", environment(**more))
+    said = slipway("show", NAME).out
+    for word in (
+        f"more time: slipway extend {NAME}",
+        f"version 1.1.0 is on offer: slipway upgrade {NAME} --plan",
+        "developer to bob",
+        f"put right: slipway repair {NAME}",
+        "✗ pipeline: the forge answered 422 It was put back.",
+    ):
+        assert word in said
+    gateway.on("GET", f"{ENVIRONMENTS}/{NAME}", environment(expires_at=None, kept_because="the board looks at it"))
+    assert "expires      never: the board looks at it" in slipway("show", NAME).out
+
+
+def test_what_stays_of_a_deleted_environment_is_told(slipway: Slipway, gateway: ScriptedGateway) -> None:
+    kept = {"kind": "repository", "id": "acme/demo-api", "reason": "it holds work of yours"}
+    gateway.on("GET", f"{ENVIRONMENTS}/{NAME}", environment(state="deleted", kept=[kept]))
+    assert "Kept on purpose:\n  repository acme/demo-api: it holds work of yours\n" in slipway("show", NAME).out
 
 
 def test_an_unknown_name_exits_4_and_says_where_names_are(slipway: Slipway, gateway: ScriptedGateway) -> None:

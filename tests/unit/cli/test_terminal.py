@@ -147,4 +147,4 @@ def test_an_address_is_never_cut(gateway: ScriptedGateway) -> None:
     with terminal.slipway("show", NAME, environment=env(gateway), columns=60) as screen:
         assert screen.ended() == 0
     assert f"● ready: http://{'n' * 40}.slipway.localhost:8015\n" in screen.text
-    assert f"git clone http://127.0.0.1:8018/acme/{'n' * 40}.git\n" in screen.text
+    assert f"http://127.0.0.1:8018/acme/{'n' * 40}.git\n" in screen.text
