@@ -210,6 +210,10 @@ class History(Protocol):
         """The events of a name that are believed, oldest first, up to the last one of this time or before."""
         ...
 
+    async def facts_until(self, environment: str, incarnation: UUID, at: datetime) -> Sequence[Message]:
+        """The facts about one life of it that are believed, in the order of their stream, of this time or before."""
+        ...
+
 
 class Chronicle(Protocol):
     """What happened on the platform. `teams`: only in what is theirs; None means all. Raises

@@ -7,10 +7,11 @@ import pytest
 
 from contracts.events import EnvironmentDeleted, EnvironmentReady, EnvironmentRequested
 from contracts.history import Compare, GetMoment
+from contracts.signals import DeploymentRecorded, HealthChanged
 from services.catalog.adapters.postgres_history import PostgresHistory
 from services.catalog.handlers import Remembering
 from services.catalog.ports import History
-from tests.contract.catalogs import KEY, Real, World, stored
+from tests.contract.catalogs import KEY, NOW, Real, World, heard, stored, told
 from tests.stories import Story
 
 INSTANT = timedelta(microseconds=1)
@@ -45,7 +46,10 @@ async def test_the_state_now_is_the_live_view(world: World, remembering: Remembe
 
     live = await world.store.known("demo-api")
     assert live is not None
-    assert (moment.environment, moment.run) == (live.environment, live.run)
+    assert moment.environment is not None
+    apart = {"cost": None, "alive_seconds": 0}
+    assert moment.environment.model_copy(update=apart) == live.environment.model_copy(update=apart)
+    assert moment.run == live.run
 
 
 async def test_before_its_first_event_there_is_nothing(world: World, remembering: Remembering) -> None:
@@ -111,3 +115,32 @@ async def test_what_was_before_this_life_may_be_left_out(world: World, rememberi
     assert whole.before is not None
     assert own.before is None
     assert all(change.before is None for change in own.changes)
+
+
+async def test_what_was_known_from_outside_is_that_of_the_moment(world: World, remembering: Remembering) -> None:
+    story = Story(KEY, time=NOW - timedelta(hours=3)).create().ready()
+    await stored(world, story)
+    deployment = {"deployment_id": "d1", "commit": "a" * 40, "branch": "main", "author": "ada"}
+    await told(
+        world,
+        heard(DeploymentRecorded, "demo-api", deployment | {"state": "started"}, time=NOW - timedelta(hours=2)),
+        heard(DeploymentRecorded, "demo-api", deployment | {"state": "succeeded"}, time=NOW - timedelta(hours=1)),
+        heard(HealthChanged, "demo-api", {"state": "down", "reason": "It does not answer."}, time=NOW),
+    )
+
+    seen = [
+        (await remembering.moment(GetMoment(environment="demo-api", at=NOW - timedelta(minutes=ago)))).environment
+        for ago in (150, 90, 30, 0)
+    ]
+    found = await remembering.difference(Compare(environment="demo-api", since=NOW - timedelta(minutes=90), until=NOW))
+
+    assert [(one.deployment, one.running) for one in seen if one is not None] == [
+        ("none", "unknown"),
+        ("deploying", "unknown"),
+        ("deployed", "unknown"),
+        ("deployed", "down"),
+    ]
+    changed = {change.field: (change.before, change.after) for change in found.changes}
+    assert changed["deployment"] == ("deploying", "deployed")
+    assert changed["running"] == ("unknown", "down")
+    assert not changed.keys() & {"alive_seconds", "cost"}

@@ -231,6 +231,10 @@ class MemoryEventStore:
         last = max((one.version or 0 for one in of_name if one.time is not None and one.time <= at), default=0)
         return sorted((one for one in of_name if (one.version or 0) <= last), key=lambda one: one.version or 0)
 
+    async def facts_until(self, environment: str, incarnation: UUID, at: datetime) -> Sequence[SignalRecord]:
+        """See `ports.History`."""
+        return self.signals.of_life(environment, incarnation, at)
+
     async def durations(self, query: GetDurations) -> Durations:
         since = self.clock.now() - HISTORY
         good = [
@@ -287,6 +291,15 @@ class MemorySignals:
 
     async def message(self, sequence: int) -> Message | None:
         return self._records.get(sequence)
+
+    def of_life(self, environment: str, incarnation: UUID, at: datetime) -> list[SignalRecord]:
+        """What is believed of one life, up to a time."""
+        return [
+            one
+            for _, one in sorted(self._records.items())
+            if (one.environment, one.incarnation, one.rejection) == (environment, incarnation, None)
+            if one.time is not None and one.time <= at
+        ]
 
     async def facts(self, names: Collection[str]) -> Mapping[str, Facts]:
         return {name: self.known[name] for name in names if name in self.known}

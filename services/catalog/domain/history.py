@@ -5,16 +5,19 @@ moment is the live view.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from contracts.events import parse
 from contracts.history import Change
 from contracts.queries import EnvironmentView
+from contracts.signals import ANY_SIGNAL
 from services.catalog.domain.folding import Known, fold
 from services.catalog.domain.records import Message
+from services.catalog.domain.signals import Facts, fold_fact, shown
 
-_BOOKKEEPING: Final = {"version", "last_sequence", "updated_at"}
-"""What changes with every event and says nothing."""
+_BOOKKEEPING: Final = {"version", "last_sequence", "updated_at", "cost", "alive_seconds"}
+"""What changes with every event, or with time alone, and says nothing."""
 
 
 def folded(messages: Iterable[Message]) -> Known | None:
@@ -23,6 +26,14 @@ def folded(messages: Iterable[Message]) -> Known | None:
     for message in messages:
         known = fold(known, parse(message.body), message.sequence)
     return known
+
+
+def with_facts(view: EnvironmentView, messages: Iterable[Message], at: datetime) -> EnvironmentView:
+    """The environment at a moment with what was known from outside laid over it: the facts of that life until then."""
+    facts = Facts(name=view.name, incarnation=view.incarnation)
+    for message in messages:
+        facts = fold_fact(facts, ANY_SIGNAL.validate_json(message.body), message.sequence)
+    return shown(view, facts, at)
 
 
 def changes(before: EnvironmentView | None, after: EnvironmentView | None) -> tuple[Change, ...]:
