@@ -4,11 +4,9 @@ A schedule is a message on `timer.set.<name>.<kind>`; a later one on the same su
 reaches consumers of the stream only.
 """
 
-import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 import structlog
@@ -16,7 +14,7 @@ from pydantic import ValidationError
 
 from chassis.bus import Bus
 from chassis.failures import PermanentError, TransientError
-from chassis.pulling import Pull
+from chassis.reading import ACK, Reader, later
 from contracts import subjects
 from contracts.timers import Timer
 from contracts.topology import ConsumerSpec
@@ -27,7 +25,7 @@ _WORKERS: Final = 4
 _BATCH: Final = 100
 _FIRED_TTL: Final = "1h"
 """How long the stream keeps what has fired: it is a hint, and whatever it called for is found again by the sweep."""
-_LATER: Final = b"-NAK " + json.dumps({"delay": 1_000_000_000}).encode()
+_LATER_SECONDS: Final = 1.0
 
 
 class BusTimers:
@@ -52,37 +50,13 @@ class BusTimers:
         )
 
 
-class _Firing(Protocol):
-    """A message of the stream, as far as it matters here."""
-
-    reply: str
-    data: bytes
-
-
 class Firings:
     """Feeds what fires to `decide`; a firing is acknowledged when that returns, and comes again where it cannot."""
 
     def __init__(self, bus: Bus, spec: ConsumerSpec, decide: Callable[[Timer], Awaitable[None]]) -> None:
-        self._bus = bus
         self._decide = decide
-        self._waiting: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
-        self._pull = Pull(bus, spec, self._receive, lambda: _BATCH - self._waiting.qsize())
-
-    async def run(self) -> None:
+        self.run = Reader(bus, spec, self._handle, batch=_BATCH, workers=_WORKERS).run
         """Hear until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._pull.run())
-            for _ in range(_WORKERS):
-                tasks.create_task(self._work())
-
-    def _receive(self, message: _Firing) -> None:
-        self._waiting.put_nowait((message.reply, message.data))
-
-    async def _work(self) -> None:
-        while True:
-            reply, body = await self._waiting.get()
-            await self._bus.client.publish(reply, await self._handle(body))
-            self._pull.go_on()
 
     async def _handle(self, body: bytes) -> bytes:
         try:
@@ -91,5 +65,5 @@ class Firings:
             _log.error("what fired is not a timer of ours", errors=error.error_count())
         except (TransientError, PermanentError) as error:
             _log.warning("a timer waits", error=str(error))
-            return _LATER
-        return b"+ACK"
+            return later(_LATER_SECONDS)
+        return ACK
