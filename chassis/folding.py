@@ -12,7 +12,7 @@ Plain nats-py: FastStream's subscriber would cost such a loop more than everythi
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +50,7 @@ LAG: Final = Gauge("slipway_fold_lag_seconds", "Age of the oldest message that i
 _FOLD_BYTES: Final = 8 << 20
 _RETRY_SECONDS: Final = 0.5
 _CROWDED_SECONDS: Final = 1.0
+_COMPANY_SECONDS: Final = 0.02
 """How long replicas take turns after one was late. Without turns short folds would beat long ones again and again, and
 most work would be done in vain; with one replica a turn would be a round trip for nothing."""
 _POLL_SECONDS: Final = (0.005, 0.01, 0.02, 0.05)
@@ -100,7 +101,10 @@ class Folder:
         look_seconds: float = 2.0,
         max_lag_seconds: float = 60.0,
         name: str = "",
+        can_wait: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """`can_wait` says of a subject that nothing follows from its messages but the views: such a message waits a
+        moment for others, so that one fold takes them all, unless somebody asks for it."""
         self._bus = bus
         self._name = name or spec.service
         self._spec = spec
@@ -116,7 +120,9 @@ class Folder:
         self._behind = True  # whatever was acknowledged before: the log decides what is missing
         self._crowded_until = 0.0
         self._stopping = False
+        self._can_wait = can_wait
         self._work = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._folding = asyncio.Lock()
         self._reached: dict[asyncio.Future[None], int] = {}
         self._pull = Pull(bus, spec, self._receive, lambda: batch if len(self._waiting) < batch else 0)
@@ -132,6 +138,7 @@ class Folder:
         """Take no more messages, finish the fold under way, and hand back what was not begun."""
         self._stopping = True
         self._work.set()
+        self._hurry.set()
         await self._pull.stop()
         async with self._folding:
             replies = [reply for _, reply in self._waiting.values()]
@@ -148,6 +155,7 @@ class Folder:
                 raise TransientError(f"message {sequence} is not folded yet; the last one is {self._position}")
             reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._reached[reached] = sequence
+            self._hurry.set()
             poll_seconds = next(polls, poll_seconds)
             done, _ = await asyncio.wait({reached}, timeout=poll_seconds)
             self._reached.pop(reached, None)
@@ -187,6 +195,7 @@ class Folder:
     async def _fold_for_ever(self) -> None:
         while not self._stopping:
             self._work.clear()
+            self._hurry.clear()
             try:
                 async with self._folding:
                     await self._fold_what_there_is()
@@ -195,6 +204,16 @@ class Folder:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 await self._work.wait()
+                await self._wait_for_company()
+
+    async def _wait_for_company(self) -> None:
+        """Let what can wait, wait for what comes with it."""
+        if not self._behind and not self._stopping:
+            try:
+                async with asyncio.timeout(_COMPANY_SECONDS):
+                    await self._hurry.wait()
+            except TimeoutError:
+                return
 
     async def _fold_what_there_is(self) -> None:
         if self._behind and not self._fault:
@@ -206,6 +225,9 @@ class Folder:
             else:
                 await self._fold_next(fresh=False)
             await self._settle()
+            if self._waiting and len(self._waiting) < self._batch and not self._hurry.is_set():
+                self._work.set()  # what is left comes together with what comes meanwhile
+                return
 
     async def _fold_next(self, *, fresh: bool) -> None:
         position = await self._projection.position(fresh=fresh)
@@ -286,6 +308,8 @@ class Folder:
         sequence = stream_sequence(message.reply)
         subject = message.subject.encode(errors="surrogateescape")
         self._waiting[sequence] = (LogMessage(sequence, subject, message.data), message.reply)
+        if not self._can_wait(message.subject):
+            self._hurry.set()
         self._work.set()
 
     # -- watching ------------------------------------------------------------------------------------------------------

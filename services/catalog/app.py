@@ -21,6 +21,7 @@ from services.catalog.adapters.postgres_signals import PostgresSignals
 from services.catalog.adapters.postgres_views import PostgresViews
 from services.catalog.adapters.timers import BusTimers, Firings
 from services.catalog.domain.reminders import Rhythm
+from services.catalog.domain.verdicts import brings_no_verdict
 from services.catalog.handlers import Handlers, Hearing, Remembering, Reviewing, Timekeeper
 from services.catalog.settings import CatalogSettings
 from services.catalog.subscriptions import DURABLE, SIGNALS, TIMERS, answers
@@ -62,7 +63,12 @@ def build(chassis: ChassisSettings, database_settings: DatabaseSettings, setting
     )
     projection = service.faults.around(handlers, "fold", of_fold)
     folder = Folder(
-        service.bus, DURABLE, projection, batch=settings.fetch_batch, max_lag_seconds=settings.max_lag_seconds
+        service.bus,
+        DURABLE,
+        projection,
+        batch=settings.fetch_batch,
+        max_lag_seconds=settings.max_lag_seconds,
+        can_wait=brings_no_verdict,
     )
 
     async def log_is_folded() -> None:

@@ -16,11 +16,14 @@ from contracts.events import (
     EnvironmentFailedData,
     EnvironmentReady,
     EnvironmentReadyData,
+    EnvironmentRequested,
     EnvironmentUpdateRequested,
     InfraDestroyed,
+    InfraReady,
     OfRun,
     PipelineCreated,
     RunStalled,
+    SecretsStored,
     Stalled,
 )
 from contracts.queries import EnvironmentView, RunView
@@ -28,6 +31,9 @@ from contracts.values import EnvironmentSpec, Failure, Resource
 from services.catalog.domain.folding import Known
 from services.catalog.domain.steps import current_step
 
+_STEPS_ON_THE_WAY: Final = frozenset(
+    kind.kind for kind in (EnvironmentRequested, InfraReady, SecretsStored, EnvironmentReady)
+)
 THE_PLATFORM: Final = "slipway"
 """Who asks for what nobody asked for: the clock's deletions, and repairs."""
 
@@ -38,6 +44,11 @@ class Verdict:
 
     kind: type[Event]
     data: Value
+
+
+def brings_no_verdict(subject: str) -> bool:
+    """Whether the events of a subject never call for a verdict, so that nobody waits for them to be folded."""
+    return subject.rpartition(".")[2] in _STEPS_ON_THE_WAY
 
 
 def decide(before: Known | None, after: Known, event: Event) -> Verdict | None:
