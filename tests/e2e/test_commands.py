@@ -15,7 +15,7 @@ COMMANDS = {
     ("ls",): (DEMO_NAME, "ready"),
     ("show", DEMO_NAME): ("URL", "http://demo-api.slipway.localhost"),
     ("runs",): ("create", "succeeded"),
-    ("logs", DEMO_NAME): ("Apply complete", "succeeded"),
+    ("logs", DEMO_NAME, "--run"): ("Apply complete", "succeeded"),
     ("secrets", DEMO_NAME): ("SESSION_KEY", "database/creds/env-demo-api"),
     ("trace", DEMO_NAME): ("provisioner", "terraform apply"),
     ("templates",): (GOLDEN_PATH,),

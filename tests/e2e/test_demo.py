@@ -12,7 +12,6 @@ from deploy.embedded.processes import PROJECT, binary
 from tests.e2e.outside import DEMO_NAME, GOLDEN_PATH, Demo, Json, printed
 from tests.stand_ins import wait_until
 
-DEPLOYED_SECONDS = 120.0
 SERVICES = {"gateway", "catalog", "provisioner", "secrets", "cicd", "notifier"}
 STEPS = {"terraform plan", "terraform apply", "slipway_database create", "slack chat.postMessage"}
 
@@ -21,11 +20,8 @@ def test_the_printed_url_answers_with_the_skeleton_by_itself(demo: Demo) -> None
     url = printed(r"(http://\S+)$", demo.said.out.splitlines()[-1])
     answer = demo.get(url)
     assert answer.status_code == 200
-    if answer.headers["content-type"].startswith("text/html"):  # the pipeline has not deployed it yet
-        clone = printed(r"clone (?:URL )?\s*(http://\S+)", demo.said.out)
-        for told in (f"{DEMO_NAME} is ready", f"git clone {clone}", "git push origin main"):
-            assert told in answer.text
-    wait_until(lambda: "It works." in demo.get(url).text, seconds=DEPLOYED_SECONDS)
+    # Not what it says: another test may have pushed something else since.
+    assert answer.json()["name"] == "api"
 
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
