@@ -414,7 +414,10 @@ async def test_what_was_acknowledged_and_never_folded_is_read_from_the_log(platf
 async def test_a_copy_made_anew_equals_the_live_one_and_says_nothing_twice(platform: Platform, log: Log) -> None:
     replica = platform.start()
     await until(replica.is_ready, what="readiness")
-    await log.tell(*_story(_name("anew")).create().events)
+    name = _name("anew")
+    await log.tell(*_story(name).create().events)
+    # Else the verdict might be said between the look at the log and the end of the process.
+    await until(lambda: platform.state(name) == "ready", what="the verdict in the copy")
     await _caught_up(platform, log)
     assert replica.child.stop() == 0
     live, last = platform.views(), await log.last_sequence()

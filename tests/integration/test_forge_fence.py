@@ -69,7 +69,9 @@ def test_a_job_writes_to_its_own_rooms_and_to_nothing_else(rooms: Rooms, run: Ca
     assert run(own).strip() == "written"
     assert (rooms.temporary / "b").exists()
     for path in ("/etc/slipway", "/var/tmp/slipway", "/dev/slipway", str(Path(__file__).parent / "slipway")):
-        assert "Read-only file system" in run(f"touch {path}")
+        refused = run(f"touch {path}")
+        # A checkout under /tmp is out of sight altogether.
+        assert "Read-only file system" in refused or "No such file or directory" in refused
         assert not Path(path).exists()
     assert run("echo x > /dev/null && head -c1 /dev/zero | wc -c").strip() == "1"
 
