@@ -15,6 +15,7 @@ from chassis.clock import Clock
 from chassis.identity import EventKey
 from contracts import subjects
 from contracts.envelope import Event, ServiceName, Value
+from contracts.signals import Signal
 
 E = TypeVar("E", bound=Event)
 
@@ -150,3 +151,17 @@ def _read(kind: type[E], body: bytes | None) -> E | None:
 
 def _type_of(kind: type[Event]) -> str:
     return cast("str", kind.model_fields["type"].default)
+
+
+class FactPublisher:
+    """Says facts on the stream `SIGNALS`."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def say(self, signal: Signal) -> None:
+        """Store a fact: once, however often it is said within two minutes. Raises `TransientError` where the bus is
+        away and `PermanentError` where it denies."""
+        await self._bus.publish(
+            subjects.of_signal(signal), signal.to_json(), stream=subjects.SIGNALS, message_id=str(signal.id)
+        )

@@ -20,7 +20,6 @@ from contracts.queries import Query, Refused
 _log = structlog.get_logger(__name__)
 
 A = TypeVar("A", bound=Value)
-Q = TypeVar("Q", bound=Query[Any])
 
 REFUSED_HEADER = "Slipway-Refused"
 

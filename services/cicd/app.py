@@ -2,11 +2,12 @@
 
 from pydantic import SecretStr
 
+from chassis.publishing import FactPublisher
 from chassis.service import Service
 from chassis.settings import ChassisSettings, read_secret
 from chassis.step_log import StepLog
 from services.cicd.adapters.actionlint import Actionlint
-from services.cicd.adapters.facts import BusFacts, FeedbackReader
+from services.cicd.adapters.feedback import FeedbackReader
 from services.cicd.adapters.github import AppCredentials, GitHubForge, trace_requests
 from services.cicd.adapters.golden_paths import DirectoryGoldenPaths
 from services.cicd.handlers import PipelineHandlers
@@ -41,7 +42,7 @@ def main() -> None:
     if settings.tickets_repository is not None:
         tickets = Tickets(
             desk=forge,
-            facts=BusFacts(service.bus),
+            facts=FactPublisher(service.bus),
             key=service.key,
             clock=service.clock,
             repository=settings.tickets_repository,

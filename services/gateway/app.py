@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from chassis.clock import Clock
 from chassis.database import Database
 from chassis.health import EmbeddedServer
+from chassis.publishing import FactPublisher
 from chassis.service import Service
 from chassis.settings import ChassisSettings, DatabaseSettings, read_secret
 from contracts.application import Target
@@ -34,7 +35,6 @@ from services.gateway.adapters.postgres_sessions import (
 from services.gateway.adapters.provisioner import BusProvisioner
 from services.gateway.adapters.runs import LogRuns
 from services.gateway.adapters.runtime import HttpRuntime
-from services.gateway.adapters.signals import BusSignals
 from services.gateway.adapters.streams import StreamDeadLetters, StreamRunLog
 from services.gateway.adapters.workflow_tokens import OidcWorkflowTokens
 from services.gateway.api import stream
@@ -54,6 +54,7 @@ from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.deploying import Deploying
+from services.gateway.handlers.feedback import Listening
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.keeping import Keeping
 from services.gateway.handlers.living import Living
@@ -116,7 +117,8 @@ def main() -> None:
         timedelta(hours=settings.session_idle_hours),
         timedelta(hours=settings.session_hours),
     )
-    telling = Telling(reading, BusSignals(service.bus), service.key.derive, service.clock)
+    facts = FactPublisher(service.bus)
+    telling = Telling(reading, facts, service.key.derive, service.clock)
     runtime = _runtime(settings)
     gateway = Gateway(
         asking=asking,
@@ -137,6 +139,7 @@ def main() -> None:
         remembering=Remembering(reading, catalog),
         reviewing=Reviewing(catalog),
         telling=telling,
+        listening=Listening(facts, service.key.derive, service.clock),
         deploying=Deploying(
             reading=reading,
             catalog=catalog,

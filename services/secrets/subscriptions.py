@@ -1,8 +1,11 @@
 """What the secrets service hears, what it does about it, and what it says."""
 
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 from chassis.consuming import GaveUp, Subscription
+from chassis.failures import UNDO_DELAYS_SECONDS
+from contracts.envelope import Event, Value
 from contracts.events import (
     AccessGranted,
     AccessRequested,
@@ -19,8 +22,10 @@ from contracts.events import (
 from services.secrets import domain
 from services.secrets.handlers import Handlers
 
-REVOKE_DELAYS_SECONDS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0)
-"""Undoing is tried longer than doing (nearly twelve minutes): what it gives up on stays behind."""
+E = TypeVar("E", bound=Event)
+
+ACCESS_DELAYS_SECONDS: Final = (1.0, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+"""Access may be asked for while the environment is being made, which may take minutes."""
 
 
 def explain_failure(event: InfraReady, gave_up: GaveUp) -> StepFailed:
@@ -46,9 +51,13 @@ def subscriptions(handlers: Handlers) -> tuple[Subscription[Any], ...]:
         _undoing(SecretsFailed, handlers),
         _undoing(PipelineRemoved, handlers),
         # Nobody waits for these with a run, so what fails for good is laid aside for an operator.
-        Subscription(AccessRequested, handlers.grant, AccessGranted, of_run=False),
-        Subscription(AccessRevocationRequested, handlers.withdraw, AccessRevoked, of_run=False),
+        _access(AccessRequested, handlers.grant, AccessGranted),
+        _access(AccessRevocationRequested, handlers.withdraw, AccessRevoked),
     )
+
+
+def _access(heard: type[E], deed: Callable[[E], Awaitable[Value]], says: type[Event]) -> Subscription[E]:
+    return Subscription(heard, deed, says, retry_delays_seconds=ACCESS_DELAYS_SECONDS, of_run=False)
 
 
 def _undoing(heard: type[SecretsFailed] | type[PipelineRemoved], handlers: Handlers) -> Subscription[Any]:
@@ -58,5 +67,5 @@ def _undoing(heard: type[SecretsFailed] | type[PipelineRemoved], handlers: Handl
         says=SecretsRevoked,
         or_else=SecretsRevoked,
         explain=explain_left_behind,
-        retry_delays_seconds=REVOKE_DELAYS_SECONDS,
+        retry_delays_seconds=UNDO_DELAYS_SECONDS,
     )

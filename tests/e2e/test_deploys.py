@@ -40,7 +40,7 @@ class Developer:
         assert count == 1, f"{pattern} is not in {path}"
         file.write_text(changed)
         self._git("commit", "--quiet", "--all", "--message", f"Change {path}")
-        self._git("push", "--quiet", "origin", "main")
+        self._git("push", "--quiet")
         return self._git("rev-parse", "HEAD").strip()
 
     def deployments(self) -> list[Json]:
@@ -53,10 +53,7 @@ class Developer:
         return [(one["commit"], one["state"] in {"succeeded", "failed"}) for one in found] == [(commit, True)]
 
     def _git(self, *arguments: str) -> str:
-        token = self.demo.home.keys / "forge-developer.token"
-        helper = f'!f() {{ echo username=developer; echo "password=$(cat {token})"; }}; f'
-        identity = ("-c", "user.name=Developer", "-c", "user.email=developer@example.com")
-        said = self.demo.run("git", "-c", f"credential.helper={helper}", *identity, *arguments, cwd=self.work)
+        said = self.demo.run("git", *arguments, cwd=self.work)
         assert said.code == 0, said
         return said.out
 
@@ -66,7 +63,8 @@ def developer(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Developer
     if shutil.which("node") is None:
         pytest.skip("no node here: nothing of a Node.js API can run")
     work = tmp_path_factory.mktemp("work") / "app"
-    demo.clone(demo.show(DEMO_NAME)["pipeline"]["clone_url"], work)
+    cloned = demo.slipway("clone", DEMO_NAME, str(work))
+    assert cloned.code == 0, cloned
     here = Developer(demo, work)
     wait_until(lambda: here.deployments() != [], seconds=DEPLOYED_SECONDS)
     return here

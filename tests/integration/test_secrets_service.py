@@ -115,6 +115,13 @@ async def _said(bus: Bus, kind: type[Event], cause: Event) -> Event | None:
     return event if event.causation_id == cause.id else None
 
 
+def _has_waited(child: Child, event: Event) -> bool:
+    """Whether the step on `event` waits for its next attempt, or has."""
+    lines = [json.loads(line) for line in child.log.read_text().splitlines()]
+    waits = [line for line in lines if line["event"] == "a step waits for its next attempt"]
+    return (event.kind, event.subject) in [(line["event_kind"], line["environment"]) for line in waits]
+
+
 def _infra_ready(name: str) -> InfraReady:
     request = samples.requested(KEY, name)
     data = InfraReadyData(spec=request.data.spec, infrastructure=samples.infrastructure(name))
@@ -164,7 +171,7 @@ async def test_while_openbao_is_away_the_process_waits_and_then_goes_on(
         await until(platform.is_ready, what="readiness")
         platform.openbao.part.kill()
         await _say(buses["provisioner"], ready)
-        await until(lambda: "a step waits for its next attempt" in child.log.read_text(), what="a wait")
+        await until(lambda: _has_waited(child, ready), what="a wait")
         assert not platform.is_ready()
         assert await _said(buses["secrets"], SecretsStored, ready) is None
         platform.openbao.part.start()
@@ -187,7 +194,7 @@ async def test_access_is_given_and_taken_and_an_update_is_restored(
     try:
         # Asked for before there is anything to be let in to: it waits.
         await _say(buses["gateway"], asked)
-        await until(lambda: "a step waits for its next attempt" in child.log.read_text(), what="a wait")
+        await until(lambda: _has_waited(child, asked), what="a wait")
         await _say(buses["provisioner"], ready)
         granted = await until(lambda: _said(buses["secrets"], AccessGranted, asked), what="AccessGranted")
         assert isinstance(granted, AccessGranted)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from statistics import quantiles
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 from chassis.clock import Clock
@@ -40,14 +39,13 @@ from contracts.timers import Timer, TimerKind
 from contracts.values import EnvironmentSpec, Resource
 from services.catalog.domain.finding import FACETS, facets_of, is_in_scope, keeps, sort_key, value_of
 from services.catalog.domain.folding import Known
+from services.catalog.domain.insights import spread
 from services.catalog.domain.records import EMPTY, Batch, Decision, Head, Message, Record
 from services.catalog.domain.signals import Facts, Life, SignalBatch, SignalRecord, life_of, shown
 from services.catalog.domain.steps import STEPS, step_seconds, total_seconds
 from services.catalog.ports import AlreadyRecordedError, Outlook, OvertakenError, Rejected, Stalling
 
 HISTORY: Final = timedelta(days=30)
-
-V = TypeVar("V")
 
 
 @dataclass
@@ -325,11 +323,8 @@ def _reached(name: str, edges: Mapping[str, Collection[str]]) -> set[str]:
 
 
 def _duration(step: str, seconds: Sequence[float | None]) -> StepDuration:
-    known = [value for value in seconds if value is not None]
-    parts = quantiles([*known, *known] if len(known) == 1 else known, n=10, method="inclusive")
-    return StepDuration.model_validate(
-        {"step": step, "count": len(known), "p50_seconds": parts[4], "p90_seconds": parts[8]}
-    )
+    found = spread([value for value in seconds if value is not None])
+    return StepDuration.model_validate({"step": step, **(found.model_dump() if found else {})})
 
 
 @dataclass

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, get_args
 
 from psycopg import sql
 from psycopg.rows import dict_row
 from pydantic import JsonValue, TypeAdapter
 
 from chassis.database import Database
-from contracts.insights import AuditEntry, AuditPage, FindAudit
+from contracts.insights import AuditAction, AuditEntry, AuditPage, FindAudit
 from services.catalog.adapters.postgres import connection
 from services.catalog.domain.audit import entry
 from services.catalog.domain.insights import DeploymentFact, Occurrence, RunFact
@@ -61,16 +61,14 @@ SELECT deployed.at, 'first_deployment', extract(epoch FROM deployed.at - asked.a
 FROM deployed JOIN asked USING (person)
 WHERE deployed.at >= greatest(asked.at, %(since)s)
 """
-_AUDIT: Final = """
+_AUDIT: Final = sql.SQL("""
 SELECT e.sequence, e.time, e.kind AS action, e.environment, e.run_id, e.body, coalesce(r.team, d.team) AS team
 FROM events e
 LEFT JOIN runs r ON r.id = e.run_id
 LEFT JOIN directory d ON d.name = e.environment
-WHERE e.version IS NOT NULL AND e.kind IN (
-    'environment_requested', 'environment_update_requested', 'environment_deletion_requested', 'run_cancel_requested',
-    'access_requested', 'access_revocation_requested', 'environment_extended', 'environment_expired', 'drift_detected'
-)
-"""
+WHERE e.version IS NOT NULL AND e.kind IN ({})
+""").format(sql.SQL(", ").join(map(sql.Literal, get_args(AuditAction))))
+"""The kinds stand in it as literals, so that the index of exactly these is found."""
 
 
 class PostgresInsights:
@@ -112,7 +110,11 @@ class PostgresInsights:
                 conditions.append(condition)
                 values[name] = value
         statement = sql.SQL(" ").join(
-            [sql.SQL(_AUDIT), *map(sql.SQL, conditions), sql.SQL("ORDER BY e.sequence DESC LIMIT %(limit)s")]
+            [
+                _AUDIT,
+                *map(sql.SQL, conditions),
+                sql.SQL("ORDER BY e.sequence DESC LIMIT %(limit)s"),
+            ]
         )
         async with connection(self._database) as database, database.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(statement, values)

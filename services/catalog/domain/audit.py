@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.insights import AuditAction, AuditEntry
+from services.catalog.domain.history import differing
 
 
 def entry(
@@ -54,12 +55,5 @@ def _detail(action: AuditAction, said: Mapping[str, Any]) -> str:
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The fields of a desired state that were asked to be another."""
-    was, now = _flat(before), _flat(after)
-    fields = sorted(field for field in was.keys() | now.keys() if was.get(field) != now.get(field))
-    return ", ".join(f"{field}: {was.get(field)} → {now.get(field)}" for field in fields) or "nothing but a repair"
-
-
-def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = spec.get("parameters") or {}
-    rest = {name: value for name, value in spec.items() if name != "parameters"}
-    return rest | {f"parameters.{name}": value for name, value in parameters.items()}
+    told = (f"{change.field}: {change.before} → {change.after}" for change in differing(before, after))
+    return ", ".join(told) or "nothing but a repair"

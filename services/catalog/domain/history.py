@@ -38,7 +38,12 @@ def with_facts(view: EnvironmentView, messages: Iterable[Message], at: datetime)
 
 def changes(before: EnvironmentView | None, after: EnvironmentView | None) -> tuple[Change, ...]:
     """Every field in which two views differ, by name of the field. A list is compared as a whole."""
-    was, now = _fields(before), _fields(after)
+    return differing(_fields(before), _fields(after))
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Every field in which two JSON objects differ, dotted where it lies within another, by its name."""
+    was, now = dict(_leaves("", before)), dict(_leaves("", after))
     return tuple(
         Change(field=field, before=was.get(field), after=now.get(field))
         for field in sorted(was.keys() | now.keys())
@@ -46,10 +51,8 @@ def changes(before: EnvironmentView | None, after: EnvironmentView | None) -> tu
     )
 
 
-def _fields(view: EnvironmentView | None) -> dict[str, Any]:
-    if view is None:
-        return {}
-    return dict(_leaves("", view.model_dump(mode="json", exclude=_BOOKKEEPING)))
+def _fields(view: EnvironmentView | None) -> Mapping[str, Any]:
+    return view.model_dump(mode="json", exclude=_BOOKKEEPING) if view is not None else {}
 
 
 def _leaves(path: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

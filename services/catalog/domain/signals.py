@@ -26,15 +26,9 @@ from services.catalog.domain.records import Head, Message, chained
 from services.catalog.domain.reminders import capped
 
 SignalRejection = Literal["malformed", "misplaced", "duplicate", "orphaned", "late", "unfoldable"]
-
-SIGNAL_EXPLANATIONS: Final[Mapping[SignalRejection, str]] = {
-    "malformed": "not a signal of ours",
-    "misplaced": "the signal stands on a subject that is not its own",
-    "duplicate": "a signal of this id was there before",
-    "orphaned": "the signal speaks of an environment nobody asked for",
-    "late": "the signal is from before the environment's present life began",
-    "unfoldable": "folding the signal failed; the catalog's log has the traceback",
-}
+"""Why a message counts for nothing: it is no signal of ours; it stands on a subject that is not its own; one of its id
+was there before; it speaks of an environment nobody asked for; it is from before the present life; folding it
+failed."""
 RENEWAL_IS_WORTH: Final = timedelta(hours=1)
 """By how much a deployment must move an end for that to be said: a busy day would fill the log otherwise."""
 

@@ -26,7 +26,12 @@ from services.gateway.api.context import Gateway
 from services.gateway.api.cookies import Site
 from services.gateway.api.routing import TRACE_HEADER, note, root_span, tell
 from services.gateway.domain.people import Principal, Role
-from services.gateway.domain.refusals import ForbiddenError, UnauthenticatedError, UnsupportedMediaTypeError
+from services.gateway.domain.refusals import (
+    ForbiddenError,
+    UnauthenticatedError,
+    UnknownThingError,
+    UnsupportedMediaTypeError,
+)
 from services.gateway.domain.sessions import csrf_token
 
 CSRF_FIELD: Final = "csrf_token"
@@ -61,6 +66,8 @@ class Page:
     role: Role = "viewer"
     anonymous: bool = False
     """Whether it is shown to whoever is not signed in, too; `show` is then given None in place of the visitor."""
+    is_part: bool = False
+    """Whether it is loaded by pages and the same for everybody: no session is looked up for it, and no span made."""
 
 
 async def problem_page(
@@ -116,6 +123,18 @@ async def show_error(request: Request, error: Exception, visitor: Visitor | None
 
 
 def _handler(gate: Gate, gateway: Gateway, page: Page) -> Callable[[Request], Awaitable[Response]]:
+    async def hand_out(request: Request) -> Response:
+        try:
+            response = await page.show(request, cast("Visitor", None), gateway)
+        except UnknownThingError as error:
+            response = await show_error(request, error)
+        for name, value in html.HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    if page.is_part:
+        return hand_out
+
     async def handle(request: Request) -> Response:
         with root_span(request, page.path) as span:
             response = await _answer(gate, gateway, page, request)

@@ -14,6 +14,7 @@ from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.deploying import Deploying
+from services.gateway.handlers.feedback import Listening
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.living import Living
 from services.gateway.handlers.machines import Machines
@@ -46,6 +47,7 @@ class Gateway:
     remembering: Remembering
     reviewing: Reviewing
     telling: Telling
+    listening: Listening
     deploying: Deploying
     following: Following
     tokens: Tokens

@@ -3,8 +3,6 @@
 Whatever is long is sent a page at a time: nothing of it is held as a whole.
 """
 
-import csv
-import io
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final, Literal
 
@@ -19,6 +17,7 @@ from services.gateway.api.auth import VIEWER
 from services.gateway.api.context import Deeds, Gateway
 from services.gateway.api.environments import Name, Searched
 from services.gateway.api.routing import Asker, Endpoint
+from services.gateway.api.spreadsheets import MEDIA_TYPE, disposition, written
 from services.gateway.domain.entities import entities
 from services.gateway.domain.people import Principal
 from services.gateway.handlers.reading import Search
@@ -63,8 +62,8 @@ async def export_environments(
     if format == "csv":
         return StreamingResponse(
             _csv(pages, gateway, asker),
-            media_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": 'attachment; filename="environments.csv"'},
+            media_type=MEDIA_TYPE,
+            headers=disposition("environments.csv"),
         )
     return StreamingResponse(_json(pages, gateway, asker), media_type="application/json")
 
@@ -120,15 +119,9 @@ async def _json(
 async def _csv(
     pages: AsyncIterator[tuple[EnvironmentView, ...]], gateway: Gateway, asker: Principal
 ) -> AsyncIterator[str]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(_COLUMNS)
+    yield written([_COLUMNS])
     async for answers in _answers(pages, gateway, asker):
-        for answer in answers:
-            writer.writerow([_cell(value) for value in _row(answer)])
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
+        yield written(_row(answer) for answer in answers)
 
 
 def _row(answer: EnvironmentAnswer) -> list[Any]:
@@ -155,12 +148,6 @@ def _row(answer: EnvironmentAnswer) -> list[Any]:
         cost.per_month if cost else None,
         cost.so_far if cost else None,
     ]
-
-
-def _cell(value: object) -> str:
-    """A cell that a spreadsheet takes for text and never for a formula."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _documents(view: EnvironmentView, gateway: Gateway) -> str:

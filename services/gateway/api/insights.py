@@ -1,8 +1,6 @@
 """`/insights`: how the platform does, month by month; `/audit`: who did what. As JSON or CSV."""
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Query, Response
@@ -13,6 +11,7 @@ from services.gateway.api.answers import API
 from services.gateway.api.auth import VIEWER
 from services.gateway.api.context import Deeds
 from services.gateway.api.routing import Asker, Endpoint
+from services.gateway.api.spreadsheets import file_of
 
 Form = Annotated[Literal["json", "csv"], Query(description="What the answer is written in")]
 Team = Annotated[TeamName | None, Query(description="Only this team's")]
@@ -45,7 +44,6 @@ _MEASURES: Final[Mapping[str, Callable[[Period], Any]]] = {
     "answers": lambda period: period.answers,
 }
 """The columns of the CSV, and what stands in them; empty where there was nothing to measure."""
-_STARTS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 async def get_insights(
@@ -60,7 +58,7 @@ async def get_insights(
     """How the platform has done, month by month, as far as it is your teams'."""
     query = GetInsights(months=months, golden_path=golden_path)
     found = await gateway.reviewing.insights(asker, query, team)
-    return csv_of(measures(found.periods), "insights.csv") if format == "csv" else found
+    return file_of(measures(found.periods), "insights.csv") if format == "csv" else found
 
 
 async def get_audit(
@@ -78,7 +76,7 @@ async def get_audit(
     """Who did what in the environments of your teams, the newest first; go on with `before` = `next_before`."""
     query = FindAudit(person=person, environment=environment, action=action, before_sequence=before, limit=limit)
     found = await gateway.reviewing.audit(asker, query, team)
-    return csv_of(entries(found.items), "audit.csv") if format == "csv" else found
+    return file_of(entries(found.items), "audit.csv") if format == "csv" else found
 
 
 def measures(periods: Iterable[Period]) -> list[list[Any]]:
@@ -91,18 +89,6 @@ def entries(found: Iterable[AuditEntry]) -> list[list[Any]]:
     fields = [*AuditEntry.model_fields]
     rows = (entry.model_dump(mode="json") for entry in found)
     return [fields, *([row[field] for field in fields] for row in rows)]
-
-
-def csv_of(rows: Sequence[Sequence[Any]], name: str) -> Response:
-    """A file of comma-separated values (RFC 4180). What a spreadsheet would take for a formula is made text."""
-    text = io.StringIO()
-    csv.writer(text).writerows([[_harmless(cell) for cell in row] for row in rows])
-    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(text.getvalue(), media_type="text/csv", headers=disposition)
-
-
-def _harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_STARTS_A_FORMULA) else cell
 
 
 _CSV: Final = {"responses": {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}}

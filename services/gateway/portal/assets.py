@@ -64,4 +64,4 @@ async def show(request: Request, visitor: Visitor | None, gateway: Gateway) -> R
     return Response(content, headers={"Cache-Control": _FOREVER}, media_type=media_type)
 
 
-PAGES: Final = (Page("GET", "/assets/{file}", show, anonymous=True),)
+PAGES: Final = (Page("GET", "/assets/{file}", show, anonymous=True, is_part=True),)

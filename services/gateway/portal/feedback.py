@@ -12,16 +12,10 @@ from services.gateway.api.context import Gateway
 from services.gateway.api.problems import Problem
 from services.gateway.domain.feedback import AnswerSurvey, GiveFeedback, quarter
 from services.gateway.domain.refusals import RefusalError
-from services.gateway.handlers.feedback import Listening
 from services.gateway.portal import forms
 from services.gateway.portal.rendering import field_errors, now, page
 
 SCORES: Final = (("5", "5, very"), ("4", "4"), ("3", "3"), ("2", "2"), ("1", "1, not at all"))
-
-
-def _listening(gateway: Gateway) -> Listening:
-    telling = gateway.telling
-    return Listening(telling.signals, telling.derive, telling.clock)
 
 
 async def show(request: Request, visitor: Visitor, gateway: Gateway) -> Response:
@@ -58,7 +52,7 @@ async def give(request: Request, visitor: Visitor, gateway: Gateway) -> Response
     sent = await forms.posted(request)
     try:
         ask = forms.understood(GiveFeedback, {"text": sent.get("text", ""), "page": sent.get("page", "")})
-        await _listening(gateway).feedback(visitor.principal, ask, forms.key_of(sent))
+        await gateway.listening.feedback(visitor.principal, ask, forms.key_of(sent))
     except RefusalError as error:
         problem = problems.of(error, request.url.path).problem
         return _page(request, visitor, gateway, typed=sent, problem=problem)
@@ -71,7 +65,7 @@ async def survey(request: Request, visitor: Visitor, gateway: Gateway) -> Respon
     score = sent.get("score", "")
     values = {"score": int(score) if score in dict(SCORES) else score, "text": sent.get("why", "")}
     try:
-        await _listening(gateway).survey(visitor.principal, forms.understood(AnswerSurvey, values))
+        await gateway.listening.survey(visitor.principal, forms.understood(AnswerSurvey, values))
     except RefusalError as error:
         problem = problems.of(error, request.url.path).problem
         return _page(request, visitor, gateway, typed=sent, problem=problem)

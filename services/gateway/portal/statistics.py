@@ -8,6 +8,7 @@ from contracts.insights import GetInsights
 from contracts.queries import StepDuration
 from services.gateway.api.browser import Visitor
 from services.gateway.api.context import Gateway
+from services.gateway.portal.words import counted
 
 _MONTHS: Final = 3
 
@@ -30,7 +31,7 @@ class Statistics:
     @property
     def success(self) -> str:
         """The share of runs that ended well, in words; empty where none has ended."""
-        return f"{100 * self.succeeded / self.ended:.0f} % of {self.ended:,} runs" if self.ended else ""
+        return f"{100 * self.succeeded / self.ended:.0f} % of {counted(self.ended, 'run')}" if self.ended else ""
 
 
 async def statistics_of(visitor: Visitor, gateway: Gateway, path: GoldenPath) -> Statistics:

@@ -126,8 +126,10 @@ class Handlers:
         )
         if settled is None:
             claim = await self.vault.claim_of(names)
-            if claim is not None or await self.history.is_undone(event.subject, event.incarnation):
+            taken = claim is not None and claim.incarnation != event.incarnation
+            if taken or await self.history.is_undone(event.subject, event.incarnation):
                 return False
+            # Or they came while we looked.
             raise TransientError(f"{event.subject} has no secrets yet that anybody could be let in to")
         group = names.group_of(who.role)
         if not given:

@@ -60,6 +60,7 @@ from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.deploying import Deploying
+from services.gateway.handlers.feedback import Listening
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.keeping import Keeping
 from services.gateway.handlers.living import Living
@@ -169,6 +170,7 @@ class Rig:
             remembering=Remembering(self.reading, MemoryPast(self.log)),
             reviewing=Reviewing(self.chronicle),
             telling=self.telling,
+            listening=Listening(self.signals, self.telling.derive, self.clock),
             deploying=Deploying(
                 reading=self.reading,
                 catalog=self.log,

@@ -1,7 +1,7 @@
 """The deeds over the twins: what is told, what is refused, what counts when several things fail at once."""
 
 from collections.abc import Mapping
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -10,9 +10,9 @@ from chassis.failures import PermanentError, TransientError
 from contracts.values import Resource
 from services.secrets import domain
 from services.secrets.adapters.memory import MemoryHistory, MemoryJournal, MemoryVault
-from services.secrets.domain import Names, Policy, StoredSecret
+from services.secrets.domain import Claim, Names, Policy, StoredSecret
 from services.secrets.handlers import Handlers
-from tests.unit.secrets.events import infra_ready, pipeline_removed
+from tests.unit.secrets.events import access_requested, infra_ready, pipeline_removed
 
 SHOP = Names("demo-api")
 
@@ -117,3 +117,28 @@ async def test_the_journal_tells_where_things_are_and_no_value() -> None:
     assert "database/creds/env-demo-api" in told
     assert "ada is a member of env:demo-api:developer" in told
     assert not any(value in told for value in (vault.value(SHOP) or {}).values())
+
+
+class _ComesMeanwhile(MemoryVault):
+    """The environment's secrets are stored just after somebody has looked for them."""
+
+    def __init__(self, incarnation: UUID) -> None:
+        super().__init__()
+        self._incarnation: UUID | None = incarnation
+
+    async def claim_of(self, names: Names) -> Claim | None:
+        found = await super().claim_of(names)
+        if self._incarnation is not None:
+            incarnation, self._incarnation = self._incarnation, None
+            await handlers_over(self).store(infra_ready(names.environment, incarnation))
+        return found
+
+
+async def test_access_to_what_comes_while_we_look_is_given_later_and_never_refused() -> None:
+    incarnation = uuid4()
+    vault = _ComesMeanwhile(incarnation)
+    asked = access_requested("demo-api", incarnation, person="bob")
+    with pytest.raises(TransientError):
+        await handlers_over(vault).grant(asked)
+    await handlers_over(vault).grant(asked)
+    assert "person-bob" in vault.groups[SHOP.group_of("developer")][1].members

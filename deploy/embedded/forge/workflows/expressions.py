@@ -20,11 +20,6 @@ def evaluate(text: str, contexts: Mapping[str, Any]) -> str:
     return _EXPRESSION.sub(lambda found: _value(found[1], contexts), text)
 
 
-def is_plain(text: str) -> bool:
-    """Whether `text` has no expression in it."""
-    return "${{" not in text
-
-
 def _value(expression: str, contexts: Mapping[str, Any]) -> str:
     """`a && b || c`: `&&` binds closer, and both give the operand that decided (as GitHub's do)."""
     result: Any = ""

@@ -1,4 +1,4 @@
-"""Facts on the bus: hearing what people say, and saying what came of it."""
+"""Hearing on the bus what people say."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -10,8 +10,7 @@ from chassis import tracing
 from chassis.bus import Bus
 from chassis.failures import PermanentError, TransientError
 from chassis.reading import ACK, Reader, later
-from contracts import subjects
-from contracts.signals import FeedbackGiven, Signal
+from contracts.signals import FeedbackGiven
 from contracts.topology import ConsumerSpec
 
 _log = structlog.get_logger(__name__)
@@ -19,19 +18,6 @@ _log = structlog.get_logger(__name__)
 _BATCH: Final = 10
 _LATER_SECONDS: Final = 60.0
 """A ticket can wait for the forge, and it waits as long as it takes."""
-
-
-class BusFacts:
-    """Fulfils `ports.Facts`."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    async def say(self, signal: Signal) -> None:
-        """See the port."""
-        await self._bus.publish(
-            subjects.of_signal(signal), signal.to_json(), stream=subjects.SIGNALS, message_id=str(signal.id)
-        )
 
 
 class FeedbackReader:
