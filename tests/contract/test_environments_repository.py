@@ -2,14 +2,15 @@
 
 import asyncio
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from chassis.failures import TransientError
+from chassis.failures import PermanentError, TransientError
 from contracts.values import LeftBehind, Receipt, Resource
 from services.provisioner.adapters.git import GitEnvironments
-from services.provisioner.adapters.git_command import GitKnobs
+from services.provisioner.adapters.git_command import GitKnobs, Output
 from services.provisioner.adapters.memory import MemoryEnvironments
 from services.provisioner.ports import Author, Change, EnvironmentsRepository
 
@@ -39,6 +40,19 @@ def clone_of(remote: Path, name: str = "clone.git") -> GitEnvironments:
     token.write_text("s3cret-token\n")
     knobs = GitKnobs(str(remote), "main", "slipway", token, remote.parent / name, protocols="file")
     return GitEnvironments(knobs)
+
+
+def count_commands(repository: GitEnvironments) -> Counter[str]:
+    """How often each git command is run from now on."""
+    clone, ran = repository._clone, Counter[str]()
+    run = clone._commands.run
+
+    async def counting(*arguments: str, stdin: bytes = b"") -> Output:
+        ran[arguments[0]] += 1
+        return await run(*arguments, stdin=stdin)
+
+    clone._commands.run = counting  # type: ignore[method-assign]
+    return ran
 
 
 @pytest.fixture(params=["twin", "git"])
@@ -161,6 +175,47 @@ async def test_pushes_that_race_all_arrive(remote: Path) -> None:
     assert git("--git-dir", str(remote), "rev-list", "--count", "main").strip() == "8"
 
 
+async def test_what_is_wanted_at_once_is_pushed_at_once(remote: Path) -> None:
+    repository = clone_of(remote)
+    await repository.write("first", FILES, change())
+    ran = count_commands(repository)
+    names = [f"demo-{number}" for number in range(8)]
+    written = await asyncio.gather(*(repository.write(name, {"n": name.encode()}, change(name)) for name in names))
+    assert (ran["push"], ran["fetch"]) == (1, 0)
+    assert len({one.commit for one in written}) == 8
+    # The first one who asks is served at once, and all who came meanwhile by one more.
+    assert await asyncio.gather(*(repository.read(name) for name in names)) == written
+    assert ran["fetch"] <= 2
+
+
+async def test_one_that_is_refused_does_not_take_others_with_it(remote: Path) -> None:
+    hook = remote / "hooks" / "pre-receive"
+    hook.write_text(
+        "#!/bin/sh\nread old new ref\n"
+        "git ls-tree -r --name-only $new | grep -q environments/bad/ && echo permission denied >&2 && exit 1\nexit 0\n"
+    )
+    hook.chmod(0o755)
+    repository = clone_of(remote)
+    names = ("good", "bad", "fine")
+    came = await asyncio.gather(*(repository.write(name, FILES, change()) for name in names), return_exceptions=True)
+    assert [isinstance(one, PermanentError) for one in came] == [False, True, False]
+    listed = git("--git-dir", str(remote), "ls-tree", "--name-only", "main:environments").split()
+    assert listed == ["fine", "good"]
+
+
+async def test_whoever_stops_waiting_has_nothing_committed_later(remote: Path) -> None:
+    repository = clone_of(remote)
+    await repository.write("first", FILES, change())
+    asked = [asyncio.create_task(repository.write(name, FILES, change())) for name in ("kept", "dropped")]
+    await asyncio.sleep(0)
+    asked[1].cancel()
+    await asyncio.wait(asked)
+    before = git("--git-dir", str(remote), "rev-parse", "main")
+    await repository.write("first", FILES, change())
+    assert git("--git-dir", str(remote), "rev-parse", "main") == before
+    assert (await repository.read("kept")) is not None
+
+
 async def test_an_edit_by_hand_elsewhere_is_kept(remote: Path, tmp_path: Path) -> None:
     repository = clone_of(remote)
     await repository.write("demo", FILES, change())
@@ -185,7 +240,7 @@ async def test_a_commit_beside_the_branch_is_not_known(remote: Path, tmp_path: P
     git("-C", str(work), *eve, "commit", "--quiet", "--all", "-m", "Beside")
     git("-C", str(work), "push", "--quiet", "origin", "HEAD:refs/heads/beside")
     beside = git("-C", str(work), "rev-parse", "HEAD").strip()
-    await repository._git("fetch", "--quiet", str(remote), "refs/heads/beside")
+    await repository._clone.git("fetch", "--quiet", str(remote), "refs/heads/beside")
     assert await repository.read("demo", beside) is None
 
 

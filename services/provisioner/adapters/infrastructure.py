@@ -23,6 +23,7 @@ from chassis.failures import TransientError
 from contracts.plans import PlannedChange
 from contracts.values import Receipt
 from services.provisioner.adapters.terraform import CONFIGURATION, STATE, TerraformCommand, TerraformRun
+from services.provisioner.adapters.terraform_initialised import Initialised
 from services.provisioner.adapters.terraform_process import StopSwitch
 from services.provisioner.adapters.terraform_provider.access import Access
 from services.provisioner.adapters.terraform_provider.provider import SlipwayProvider
@@ -66,6 +67,7 @@ class TerraformInfrastructure:
         self._threads = ThreadPoolExecutor(knobs.runs_at_once, thread_name_prefix="terraform")
         self._planners = ThreadPoolExecutor(knobs.plans_at_once, thread_name_prefix="terraform-plan")
         self._plans = 0
+        self._initialised = Initialised()
 
     async def plan(self, environment: str, files: Files, *, new: bool) -> tuple[PlannedChange, ...]:
         """See the port. Raises TransientError at once where too many others wait."""
@@ -160,7 +162,7 @@ class TerraformInfrastructure:
                 switch=switch,
                 timeout_seconds=timeout_seconds,
             )
-            yield TerraformRun(self._knobs, directory, provider, terraform, tell)
+            yield TerraformRun(self._knobs, directory, provider, terraform, self._initialised, tell)
 
     def _forget(self, environment: str) -> None:
         directory = self._knobs.directory / environment

@@ -24,6 +24,7 @@ from chassis.failures import PermanentError, TransientError
 from contracts.plans import PlannedChange
 from contracts.values import LeftBehind, Receipt, Resource
 from services.provisioner.adapters.terraform_failures import failure_of
+from services.provisioner.adapters.terraform_initialised import Initialised
 from services.provisioner.adapters.terraform_output import Transcript, open_outputs, resource_of
 from services.provisioner.adapters.terraform_plan import planned_changes
 from services.provisioner.adapters.terraform_process import Finished, StopSwitch, run
@@ -114,12 +115,16 @@ class TerraformRun:
     """Holds the configuration and the state."""
     provider: SlipwayProvider
     terraform: TerraformCommand
+    initialised: Initialised
     tell: Callable[[Line], None]
 
     def initialise(self, files: Files) -> None:
         """Lay out the configuration and make Terraform ready to work on it."""
-        lay_out(self.directory / CONFIGURATION, files)
-        self.terraform.init(var=None, capture=True)
+        configuration = self.directory / CONFIGURATION
+        lay_out(configuration, files)
+        if not self.initialised.give(configuration, files):
+            self.terraform.init(var=None, capture=True)
+            self.initialised.keep(configuration, files)
         self.recover_state()
 
     def look(self, files: Files) -> tuple[PlannedChange, ...]:
