@@ -6,7 +6,6 @@ subject, never a mere timeout; a missing message and an unanswered question are 
 """
 
 import asyncio
-import json
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import nats.errors
+import orjson
 import structlog
 from faststream.nats import NatsBroker, NatsMessage, NatsNKey
 from nats.aio.client import Client
@@ -186,7 +186,7 @@ class Bus:
                 raise TransientError(f"the stream {stream} does not answer") from error
             except nats.errors.Error as error:
                 raise TransientError("the bus is away") from error
-            told = json.loads(answer.data)
+            told = orjson.loads(answer.data)
             if (refused := told.get("error")) is None:
                 return Stored(told["stream"], told["seq"], told.get("duplicate", False))
             if refused.get("err_code") in WRONG_LAST_SEQUENCE:

@@ -4,6 +4,7 @@ Invariant: what is offered is what the directory held a second ago at most; a ma
 and logged, and the others stay on offer.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ class DirectoryOfGoldenPaths:
     now: Callable[[], float] = monotonic
     _read: dict[Path, tuple[_Stamp, GoldenPath | None]] = field(default_factory=dict)
     _offered: tuple[float, dict[str, GoldenPath]] | None = None
+    _looking: asyncio.Task[dict[str, GoldenPath]] | None = None
 
     async def all(self) -> list[GoldenPath]:
         """See the port."""
@@ -43,11 +45,18 @@ class DirectoryOfGoldenPaths:
         return (await self._by_name()).get(name)
 
     async def _by_name(self) -> dict[str, GoldenPath]:
+        if self._offered is not None and self.now() - self._offered[0] <= LOOKED_UP_SECONDS:
+            return self._offered[1]
+        if self._looking is None or self._looking.done():  # else one look is enough for all who wait
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> dict[str, GoldenPath]:
         began = self.now()
-        if self._offered is None or began - self._offered[0] > LOOKED_UP_SECONDS:
-            found = await anyio.to_thread.run_sync(self._all)
-            self._offered = (began, {path.name: path for path in found})
-        return self._offered[1]
+        found = await anyio.to_thread.run_sync(self._all)
+        offered = {path.name: path for path in found}
+        self._offered = (began, offered)
+        return offered
 
     async def check(self) -> None:
         """Raise where there is no golden path to offer."""
