@@ -31,10 +31,11 @@ class EventStream:
 
     def read(self, chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
         """The events in `chunks`. What follows the last empty line is no event: the connection broke within it."""
-        name = ""
+        name, latest = "", self.last_id
         data: list[str] = []
         for line in _lines(chunks):
             if not line:
+                self.last_id = latest  # not before the event is whole: one that breaks off is asked for again
                 if data:
                     yield ServerEvent(name or "message", self.last_id, json.loads("\n".join(data)))
                 name, data = "", []
@@ -47,7 +48,7 @@ class EventStream:
                 case "data":
                     data.append(value)
                 case "id":
-                    self.last_id = value
+                    latest = value
                 case "retry" if value.isdecimal():
                     self.retry_seconds = int(value) / 1000
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.event_stream import LOST, ServerEvent
+from cli.event_stream import LOST, EventStream, ServerEvent
 from cli.failures import AwayError, CommandError, ProblemError
 from cli.gateway import Gateway
 from cli.platforms import Access
@@ -38,6 +38,12 @@ def test_a_message_cut_in_two_is_heard_once_and_whole(gateway: ScriptedGateway) 
     heard = follow(gateway, Stream((CREATION[0], half)), Stream(CREATION[1:]))
     assert ids(heard) == ["1-0", "-", "1-1", "2-0", "3-0", "4-0", "9-9"]
     assert heard[2].data["text"].startswith("Plan: 4 to add")
+
+
+def test_a_message_that_breaks_off_after_its_id_is_not_taken_for_heard() -> None:
+    stream = EventStream()
+    assert [one.id for one in stream.read([b"id: 1\ndata: {}\n\nid: 2\nda"])] == ["1"]
+    assert stream.last_id == "1"
 
 
 @pytest.mark.parametrize("trouble", [BUSY, Hangup(), Answer("<html>", 502)], ids=["starting", "hangup", "proxy"])
