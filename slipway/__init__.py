@@ -1,0 +1,1 @@
+"""What other systems import: `slipway.client`. It needs nothing else of the platform."""
