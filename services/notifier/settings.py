@@ -1,5 +1,6 @@
 """The knobs of the notifier."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from pydantic import Field
@@ -24,5 +25,14 @@ class NotifierSettings(BaseSettings):
     """Channels by team, as JSON: `{"payments": "payments-deploys"}`."""
     platform_url: str = Field(default="", pattern=r"^(https?://.+)?$")
     """Where the portal is, for links to runs; empty leaves them out."""
+    readers_file: Path | None = None
+    """The list of programs that read teams' feeds, as `slipway admin readers` writes it; without it nobody does."""
     stale_after_hours: float = Field(default=72, gt=0)
     """Events older than this are not announced."""
+    webhooks_key_file: Path | None = None
+    """Holds the platform's key for the secrets of webhooks (32 bytes, hex), the same as the gateway's; without one
+    there are none."""
+    webhooks_allow: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks that webhooks may reach besides the public internet, also without TLS, as JSON: `["10.1.0.0/16"]`."""
+    webhooks_timeout_seconds: float = Field(default=10, gt=0, le=20)
+    """How long one delivery may take in all."""

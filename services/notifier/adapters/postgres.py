@@ -30,11 +30,11 @@ SELECT pg_advisory_unlock({_LOCK}) FROM unnest(%b::uuid[], %b::text[]) AS asked 
 _HOLD: Final = f"""
 WITH held AS MATERIALIZED (
     SELECT asked.*, pg_try_advisory_lock({_LOCK}) AS locked
-    FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::bool[])
-        AS asked (event_id, channel, event_kind, environment, is_begun)
+    FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bool[])
+        AS asked (event_id, channel, event_kind, environment, team, is_begun)
 ), begun AS (
-    INSERT INTO sent (event_id, channel, event_kind, environment, state, attempts, first_begun_at)
-    SELECT event_id, channel, event_kind, environment, 'sending', 1, now() FROM held WHERE locked AND is_begun
+    INSERT INTO sent (event_id, channel, event_kind, environment, team, state, attempts, first_begun_at)
+    SELECT event_id, channel, event_kind, environment, team, 'sending', 1, now() FROM held WHERE locked AND is_begun
     ON CONFLICT DO NOTHING RETURNING event_id, channel
 )
 SELECT held.event_id, held.channel, held.locked, begun.event_id IS NOT NULL
@@ -45,15 +45,15 @@ SELECT event_id, channel, state, first_begun_at FROM sent
 JOIN unnest(%b::uuid[], %b::text[]) AS asked (event_id, channel) USING (event_id, channel)
 """
 _BEGIN: Final = """
-INSERT INTO sent (event_id, channel, event_kind, environment, state, attempts, first_begun_at)
-VALUES (%b::uuid, %b, %b, %b, 'sending', 1, now())
+INSERT INTO sent (event_id, channel, event_kind, environment, team, state, attempts, first_begun_at)
+VALUES (%b::uuid, %b, %b, %b, %b, 'sending', 1, now())
 ON CONFLICT (event_id, channel) DO UPDATE SET
     state = 'sending', attempts = sent.attempts + 1, first_begun_at = coalesce(sent.first_begun_at, now()),
     updated_at = now()
 """
 _SETTLE: Final = """
-INSERT INTO sent (event_id, channel, event_kind, environment, state, ts)
-SELECT ended.* FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[]) AS ended,
+INSERT INTO sent (event_id, channel, event_kind, environment, team, state, ts)
+SELECT ended.* FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[]) AS ended,
     (SELECT set_config('synchronous_commit', 'off', true)) AS quick
 ON CONFLICT (event_id, channel) DO UPDATE SET state = excluded.state, ts = excluded.ts, updated_at = now()
 """
@@ -158,9 +158,8 @@ class _Session:
         """Another attempt begins."""
         if self._connection is None:
             raise _away()
-        one = notification
         with _answering():
-            await self._connection.execute(_BEGIN, (one.event_id, one.channel, one.event_kind, one.environment))
+            await self._connection.execute(_BEGIN, _row(notification))
 
     async def settle(self, notification: Notification, state: str, ts: str | None) -> None:
         """What became of a row that is held."""
@@ -257,8 +256,8 @@ def _key(one: Notification) -> _Key:
     return one.event_id, one.channel
 
 
-def _row(one: Notification) -> tuple[UUID, str, str, str]:
-    return one.event_id, one.channel, one.event_kind, one.environment
+def _row(one: Notification) -> tuple[UUID, str, str, str, str]:
+    return one.event_id, one.channel, one.event_kind, one.environment, one.team
 
 
 def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:

@@ -15,6 +15,7 @@ from services.notifier.domain.announcements import (
     Told,
     Tone,
 )
+from services.notifier.domain.life import webhook_disabled
 from services.notifier.domain.telling import Announced, Channels, announce, is_over, is_stale
 from services.notifier.domain.words import duration, moment, remaining
 
@@ -36,4 +37,5 @@ __all__ = [
     "is_stale",
     "moment",
     "remaining",
+    "webhook_disabled",
 ]

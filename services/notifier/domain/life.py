@@ -4,7 +4,9 @@ from datetime import datetime
 
 from contracts.events import DriftDetected, EnvironmentExpired, EnvironmentExpiring
 from contracts.values import EnvironmentSpec
-from services.notifier.domain.announcements import Announcement, Command, Fact, Piece
+from contracts.webhooks import Webhook
+from services.notifier.domain.announcements import Announcement, Command, Fact, Link, Piece, Told
+from services.notifier.domain.receivers import parse
 from services.notifier.domain.words import (
     environment_link,
     facts,
@@ -78,3 +80,21 @@ def _what_follows(spec: EnvironmentSpec) -> str:
     if spec.kind == "production":
         return "Production is not repaired by itself: look at the differences, then update it or change it back."
     return "It is being repaired by itself; you will hear how that ends."
+
+
+def webhook_disabled(hook: Webhook, platform_url: str) -> Announcement:
+    """Nothing more is sent to a webhook. Its URL may hold a token, so only its host is told."""
+    again: tuple[Piece, ...] = (
+        "When its receiver works again: ",
+        Command(f"slipway webhooks test {hook.id}"),
+        " and ",
+        Command(f"slipway webhooks resume {hook.id}"),
+    )
+    named = (Fact("What for", (Told(hook.description),)),) if hook.description else ()
+    return Announcement(
+        tone="bad",
+        title="A webhook is disabled",
+        paragraphs=((Told(hook.state_reason),), ("Nothing more is sent to it.",), again),
+        facts=(Fact("Receiver", (Told(parse(hook.url).authority),)), *named, Fact("Team", (hook.team,))),
+        links=(Link("See the webhook", f"{platform_url}/webhooks/{hook.id}"),) if platform_url else (),
+    )

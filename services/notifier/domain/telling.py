@@ -37,7 +37,11 @@ class Channels:
 
     def of(self, owner: Owner) -> str:
         """The channel's name without `#`."""
-        return self.by_team.get(owner.team, self.default).removeprefix("#")
+        return self.of_team(owner.team)
+
+    def of_team(self, team: str) -> str:
+        """The same of a team."""
+        return self.by_team.get(team, self.default).removeprefix("#")
 
 
 def is_stale(event: Announced, now: datetime, after: timedelta) -> bool:
