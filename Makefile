@@ -80,6 +80,18 @@ faults: $(STAMP) ## Kill services and parts at every point of every step, and lo
 bench: $(STAMP) ## Run the benchmarks
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: docs
+docs: $(STAMP) ## Build the documentation site into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+.PHONY: sbom
+sbom: $(STAMP) ## Write sbom.json, the bill of materials (CycloneDX 1.6)
+	@$(BIN)/python -m deploy.sbom sbom.json
+
+.PHONY: licences
+licences: $(STAMP) ## Show the licence of every package
+	@$(BIN)/python -m deploy.licences
+
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .

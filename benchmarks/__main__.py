@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import catalog, creation, deploy, population, saga
+from benchmarks import catalog, creation, deploy, population, projection, saga
 from benchmarks.report import Figure, as_json, as_table
 from benchmarks.traces import trace_store
 
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure]]] = {
     "deploy": deploy.measure,
     "saga": _saga,
     "population": population.measure,
+    "projection": projection.measure,
     "catalog": catalog.measure,
 }
 

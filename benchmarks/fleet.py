@@ -119,9 +119,9 @@ class Fleet:
             created_at=created,
             updated_at=created + timedelta(seconds=3),
             ready_at=created + timedelta(seconds=3) if exists else None,
-            infrastructure=_infrastructure(name) if exists else None,
-            secrets=_secrets(name) if exists else None,
-            pipeline=_pipeline(name, branch) if exists else None,
+            infrastructure=infrastructure(name) if exists else None,
+            secrets=secrets(name) if exists else None,
+            pipeline=pipeline(name, branch) if exists else None,
             expires_at=spec.expires_at,
             last_activity_at=created,
             asked_price=price,
@@ -257,7 +257,8 @@ def _copy(connection: psycopg.Connection[Any], into: str, rows: Iterable[tuple[A
             copy.write_row(row)
 
 
-def _infrastructure(name: str) -> Infrastructure:
+def infrastructure(name: str) -> Infrastructure:
+    """What Terraform makes for it."""
     schema = f"env_{name.replace('-', '_')}"
     return Infrastructure(
         url=f"http://{name}.slipway.localhost:8015",
@@ -271,7 +272,8 @@ def _infrastructure(name: str) -> Infrastructure:
     )
 
 
-def _secrets(name: str) -> Secrets:
+def secrets(name: str) -> Secrets:
+    """Where its secrets are."""
     return Secrets(
         kv_path=f"env/{name}/app",
         kv_version=1,
@@ -283,7 +285,8 @@ def _secrets(name: str) -> Secrets:
     )
 
 
-def _pipeline(name: str, branch: str) -> Pipeline:
+def pipeline(name: str, branch: str) -> Pipeline:
+    """What deploys it."""
     return Pipeline(
         repository=f"acme/{name}",
         repository_id=1,

@@ -16,6 +16,7 @@ from chassis.consuming import Subscription
 from chassis.database import Database
 from chassis.service import Service
 from chassis.settings import ChassisSettings, DatabaseSettings
+from chassis.signing import SigningKey
 from services.cicd import subscriptions as cicd_table
 from services.cicd.adapters.golden_paths import DirectoryGoldenPaths as CicdGoldenPaths
 from services.cicd.adapters.memory import (
@@ -24,14 +25,20 @@ from services.cicd.adapters.memory import (
     InMemoryProgress,
     InMemoryWorkflowCheck,
 )
+from services.cicd.app import follow_previews
 from services.cicd.handlers import PipelineHandlers
-from services.cicd.ports import Forge, Progress
+from services.cicd.handlers.commenting import PreviewComments
+from services.cicd.ports import Conversations, Forge, Progress
 from services.notifier import subscriptions as notifier_table
 from services.notifier.adapters.memory import MemoryMessenger
 from services.notifier.adapters.postgres import PostgresLedger
+from services.notifier.adapters.postgres_webhooks import PostgresWebhooks
+from services.notifier.adapters.receivers import HttpReceivers
+from services.notifier.app import pass_on, webhooks
 from services.notifier.domain import Channels
 from services.notifier.handlers import Handlers as NotifierHandlers
-from services.notifier.ports import Messenger
+from services.notifier.handlers.subscribing import Directory
+from services.notifier.ports import Listener, Messenger
 from services.provisioner import subscriptions as provisioner_table
 from services.provisioner.adapters.memory import (
     MemoryEnvironments,
@@ -71,8 +78,9 @@ def secrets(vault: Vault, history: History, journal: Journal) -> Table:
     return secrets_table.subscriptions(SecretsHandlers(vault=vault, history=history, journal=journal))
 
 
-def cicd(forge: Forge, progress: Progress) -> Table:
+def cicd(service: Service, forge: Forge, conversations: Conversations, progress: Progress) -> Table:
     """The cicd service's table, with whatever stands for the forge."""
+    follow_previews(service, PreviewComments(forge, conversations, service.key, "http://127.0.0.1:8000"))
     published = asyncio.run(CicdGoldenPaths(GOLDEN_PATHS).find(GOLDEN_PATH))
     handlers = PipelineHandlers(
         golden_paths=InMemoryGoldenPaths({GOLDEN_PATH: published}),
@@ -103,6 +111,11 @@ def notifier(service: Service, messenger: Messenger) -> Table:
         platform_url="http://127.0.0.1:8000",
         stale_after=timedelta(days=1),
     )
+    receivers = HttpReceivers()
+    service.at_close(receivers.close)
+    directory = Directory(PostgresWebhooks(database))
+    listeners: list[Listener] = [webhooks(service, directory, receivers, SigningKey(bytes(32)), handlers)]
+    pass_on(service, listeners, directory.refresh)
     return notifier_table.subscriptions(handlers)
 
 
@@ -110,10 +123,11 @@ def main() -> None:
     """Run one service with its twins."""
     name = sys.argv[1]
     service = Service(name, ChassisSettings())  # type: ignore[arg-type]  # one of the keys below, or a KeyError
+    forge = InMemoryForge()
     tables: dict[str, Callable[[], Table]] = {
         "provisioner": lambda: provisioner(MemoryEnvironments(), MemoryInfrastructure(), MemoryStepLog()),
         "secrets": lambda: secrets(MemoryVault(), MemoryHistory(), MemoryJournal()),
-        "cicd": lambda: cicd(InMemoryForge(), InMemoryProgress()),
+        "cicd": lambda: cicd(service, forge, forge, InMemoryProgress()),
         "notifier": lambda: notifier(service, MemoryMessenger(service.clock)),
     }
     service.subscribe(tables[name]())

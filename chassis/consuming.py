@@ -130,9 +130,14 @@ class Consumer:
 
     @property
     def durables(self) -> tuple[ConsumerSpec, ...]:
-        """The durable consumers of events that this service fetches from. Facts are heard by whoever wants them."""
+        """The durable consumers of events that this service's table fetches from: those of its own name. What a service
+        reads besides (facts, timers, what it passes on) has other ones."""
         heard = {subjects.ENVIRONMENTS, subjects.REPLAYS}
-        return tuple(spec for spec in CONSUMERS if spec.service == self.service and spec.stream in heard)
+        return tuple(
+            spec
+            for spec in CONSUMERS
+            if spec.service == self.service and spec.stream in heard and spec.durable == self.service
+        )
 
     async def run(self) -> None:
         """Fetch, and beat for every message in flight, until cancelled. FastStream must have been started."""

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from chassis.metrics import READY
+
 Check = Callable[[], Awaitable[None]]
 """Raises where a dependency cannot be used. Built where the dependency is built."""
 
@@ -28,6 +30,7 @@ def app(service: str, checks: Mapping[str, Check]) -> Starlette:
         names = list(checks)
         results = await asyncio.gather(*(_ask(checks[name]) for name in names))
         failed = {name: reason for name, reason in zip(names, results, strict=True) if reason}
+        READY.labels(service).set(not failed)
         body = {"service": service, "status": "not ready" if failed else "ready", "failed": failed, "checked": names}
         return JSONResponse(body, status_code=503 if failed else 200)
 

@@ -20,6 +20,14 @@ CONSUMER_LAG: Final = Gauge(
     "Age of the oldest event that is neither handled nor in flight",
     ["service", "stream"],
 )
+RUN_SECONDS: Final = Histogram(
+    "slipway_run_seconds",
+    "Seconds from asking for a run to its verdict, by the verdict",
+    ["service", "verdict"],
+    buckets=(0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
+)
+RUNS_STALLED: Final = Counter("slipway_runs_stalled_total", "Runs that were said to have stalled", ["service"])
+READY: Final = Gauge("slipway_ready", "Whether the last look found every dependency usable (1) or not (0)", ["service"])
 CONSUMER_PENDING: Final = Gauge("slipway_consumer_pending", "Events that wait to be fetched", ["service", "stream"])
 
 

@@ -97,7 +97,8 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        server = health.EmbeddedServer(health.app(self.name, self.checks), self.settings.health_port)
+        settings = self.settings
+        server = health.EmbeddedServer(health.app(self.name, self.checks), settings.health_port, settings.health_host)
         async with AsyncExitStack() as stack:
             stack.callback(self._flush_spans)
             tasks = {"health": asyncio.create_task(server.run_until_cancelled(), name="health")}

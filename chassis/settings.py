@@ -23,7 +23,9 @@ class ChassisSettings(BaseSettings):
     otlp_endpoint: str = ""
     """Base URL of an OTLP/HTTP receiver; empty turns tracing off."""
     health_port: int = 0
-    """Where /livez, /readyz and /metrics are served on 127.0.0.1; 0 picks a free port."""
+    """Where /livez, /readyz and /metrics are served; 0 picks a free port."""
+    health_host: str = "127.0.0.1"
+    """The address they are served on. Only where others must come to ask, as in a container, another one."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     workers: int = Field(default=8, ge=1)
     """How many events are handled at once."""

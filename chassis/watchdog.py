@@ -52,8 +52,10 @@ class Watchdog:
             return
         if self._missing.pop(path, None):
             _log.info("a durable is back", durable=path)
-        metrics.CONSUMER_PENDING.labels(spec.service, spec.stream).set(info.num_pending or 0)
-        metrics.CONSUMER_LAG.labels(spec.service, spec.stream).set(self._waiting_seconds(path, info))
+        # A service may have several durables of a stream; that of its own name is the one that is meant without one.
+        stream = spec.stream if spec.durable == spec.service else path
+        metrics.CONSUMER_PENDING.labels(spec.service, stream).set(info.num_pending or 0)
+        metrics.CONSUMER_LAG.labels(spec.service, stream).set(self._waiting_seconds(path, info))
 
     def _waiting_seconds(self, path: str, info: object) -> float:
         """How long something has been waiting without the durable moving on."""

@@ -8,10 +8,11 @@ from enum import IntEnum
 from typing import Any
 
 _FLAGS = {
+    "url": "the URL", "environment": "--environment", "description": "--description",
     "batch_size": "--batch", "branch": "--branch", "canaries": "--canaries", "expires_in_days": "--expires-in-days",
     "golden_path": "--template", "kind": "--kind", "kinds": "--kind", "limit": "--limit", "parameters": "--set",
-    "person": "--person", "reason": "--reason", "repository": "--repo", "role": "--role", "state": "--state",
-    "team": "--team", "teams": "--team", "ttl": "the time",
+    "path": "--path", "person": "--person", "reason": "--reason", "repository": "--repo", "role": "--role",
+    "state": "--state", "team": "--team", "teams": "--team", "ttl": "the time",
 }  # fmt: skip
 """What a field of the API is called here."""
 

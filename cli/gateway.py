@@ -98,10 +98,11 @@ class Gateway:
         """POST where a key means nothing: never sent a second time."""
         return self._send("POST", path, json=body, tries_busy=1)
 
-    def post_text(self, path: str, content: bytes, media_type: str) -> Json:
+    def post_text(self, path: str, content: bytes, media_type: str, **parameters: object) -> Json:
         """The same with a body that is sent as it is."""
         headers = {"Idempotency-Key": str(uuid4()), "Content-Type": media_type}
-        return self._send("POST", path, content=content, headers=headers, tries_away=_TRIES)
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._send("POST", path, content=content, params=given, headers=headers, tries_away=_TRIES)
 
     def patch(self, path: str, body: Json) -> Json:
         """PATCH, as safe to try again as `post`."""

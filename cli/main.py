@@ -18,6 +18,7 @@ from cli.commands import (
     deployments,
     environments,
     golden_paths,
+    keeping,
     life,
     login,
     past,
@@ -31,6 +32,8 @@ from cli.commands import (
 )
 from cli.commands.access import access
 from cli.commands.admin import admin
+from cli.commands.feedback import feedback
+from cli.commands.webhooks import webhooks
 from cli.failures import CommandError, Exit, ReaderGoneError
 from cli.output import Format, Output, drop_output
 from cli.session import Session
@@ -95,6 +98,9 @@ for group in (
 ):
     group.register(app)
 app.add_typer(access, name="access")
+app.add_typer(feedback, name="feedback")
+app.add_typer(webhooks, name="webhooks")
+keeping.register(admin)
 app.add_typer(admin, name="admin")
 
 

@@ -18,7 +18,8 @@ STATES = {
     "deleted": ("○", "dim"), "pending": ("·", "dim"), "revoked": ("○", "dim"),
     "refused": ("✗", "red"), "begun": ("◐", "blue"), "upgraded": ("✓", "green"), "done": ("✓", "green"),
     "paused": ("‖", "yellow"), "stopped": ("✗", "red"), "held": ("▲", "yellow"), "skipped": ("○", "dim"),
-    "cancelled": ("○", "dim"),
+    "active": ("●", "green"), "disabled": ("✗", "red"), "delivered": ("✓", "green"),
+    "cancelled": ("○", "dim"), "open": ("◐", "blue"), "closed": ("✓", "green"),
 }  # fmt: skip
 """A sign and a style for each state: neither colour nor shape alone."""
 

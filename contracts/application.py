@@ -22,7 +22,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contracts.golden_path import GoldenPath
-from contracts.names import BranchName, EnvironmentName, GoldenPathName, RepositoryName, TeamName
+from contracts.names import BranchName, EnvironmentName, GoldenPathName, RepositoryName, RepositoryPath, TeamName
 from contracts.parameters import ParameterValue
 from contracts.values import Kind
 
@@ -75,6 +75,8 @@ class ApplicationSpec(Strict):
     """Who reaches it: the organisation's own network, everybody, nobody."""
     repository: RepositoryName | None = None
     branch: BranchName | None = None
+    path: RepositoryPath | None = None
+    """The directory of the repository that the application is in."""
     kind: Kind | None = None
     team: TeamName | None = None
     golden_path: GoldenPathName | None = Field(default=None, alias="goldenPath")
@@ -149,6 +151,7 @@ class Translation:
     """Only what the manifest decides."""
     repository: str | None
     branch: str | None
+    path: str | None
     kind: Kind | None
     team: str | None
     depends_on: tuple[str, ...] | None
@@ -177,6 +180,7 @@ def translate(application: Application, published: Mapping[str, GoldenPath], tar
         parameters=work.parameters,
         repository=spec.repository,
         branch=spec.branch,
+        path=spec.path,
         kind=spec.kind,
         team=spec.team,
         depends_on=spec.depends_on if "depends_on" in spec.model_fields_set else None,

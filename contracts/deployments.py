@@ -10,8 +10,8 @@ from uuid import UUID
 from pydantic import AnyHttpUrl, Field, StringConstraints
 
 from contracts.envelope import Timestamp, Value
-from contracts.golden_path import Runtime
 from contracts.names import BranchName, EnvironmentName, PersonName
+from contracts.runtime import Runtime
 from contracts.signals import Commit
 
 DEPLOYMENT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"

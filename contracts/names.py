@@ -123,3 +123,21 @@ RepositoryName = Annotated[
     AfterValidator(_repository),
 ]
 """`owner/name` as GitHub spells it."""
+
+_PATH_RULE = (
+    "a path within a repository is directories of letters, digits and . _ @ -, joined by /: it begins and ends with no"
+    " '/', and no part is '.', '..' or '.git'"
+)
+
+
+def _path(path: str) -> str:
+    if any(part in {"", ".", ".."} or part.lower() == ".git" or part.startswith("-") for part in path.split("/")):
+        raise ValueError(_PATH_RULE)
+    return path
+
+
+RepositoryPath = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9._@-][A-Za-z0-9._/@-]{0,199}$", max_length=200), AfterValidator(_path)
+]
+"""A directory of a repository, seen from its root: nothing a shell, a filter of a workflow or a file system could take
+for something else, and never above the root."""

@@ -4,10 +4,10 @@ A view is what a pure left fold over an environment's events gives. Times are th
 """
 
 from decimal import Decimal
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, StringConstraints
 
 from contracts.envelope import Timestamp, Value
 from contracts.names import BranchName, EnvironmentName, GoldenPathName, PersonName, RepositoryName, TeamName
@@ -26,10 +26,14 @@ from contracts.values import (
 )
 
 EnvironmentState = Literal["creating", "updating", "ready", "undoing", "failed", "deleting", "deleted"]
+RunKind = Literal["create", "update", "delete"]
 RunState = Literal["running", "undoing", "succeeded", "failed"]
 StepState = Literal["pending", "running", "waiting", "succeeded", "failed", "undoing", "undone"]
 DeploymentState = Literal["none", "queued", "deploying", "deployed", "failed"]
 RunningState = Literal["healthy", "degraded", "down", "unknown"]
+
+PartOfName = Annotated[str, StringConstraints(max_length=40, pattern=r"^[^\x00]*$")]
+"""Some of the letters of a name. Postgres knows no text with a zero in it."""
 
 
 class StepView(Value):
@@ -47,7 +51,7 @@ class RunView(Value):
     id: UUID
     environment: EnvironmentName
     incarnation: UUID
-    kind: Literal["create", "update", "delete"]
+    kind: RunKind
     state: RunState
     requested_by: str
     cause: str = "person"
@@ -256,11 +260,11 @@ class FindEnvironments(Query[Environments]):
     deployment: DeploymentState | None = None
     repository: RepositoryName | None = None
     branch: BranchName | None = None
-    name_contains: str | None = Field(default=None, max_length=40)
+    name_contains: PartOfName | None = None
     forgotten_days: int | None = Field(default=None, ge=0, le=3650)
     """Ready previews and stagings that nobody has deployed to or changed for so many days."""
     duplicates: bool = False
-    """Only those that have another one of the same kind, repository and branch beside them."""
+    """Only those that have another one of the same kind, repository, branch and directory beside them."""
     include_deleted: bool = False
     sort: EnvironmentOrder = "name"
     """Those without an end come last by `expires_at`; `cost` is that of a month, and `updated_at` stands still while a
@@ -295,15 +299,35 @@ class GetEvents(Query[Events]):
     limit: int = Field(default=500, ge=1, le=1000)
 
 
+RUNS_COUNTED: Final = 1000
+"""Runs of a state are counted so far and no further: that many means "that many or more"."""
+
+
 class Runs(Value):
     items: tuple[RunView, ...]
+    states: tuple[FacetCount, ...] = ()
+    """How many there are in each state, as far as they are counted; every condition counts but those on the state and
+    on where the page begins. Empty where nobody asked."""
 
 
 class FindRuns(Query[Runs]):
-    """Runs, newest first."""
+    """Runs that keep every condition that is given, newest first: the one with the newest event."""
 
     name = "runs"
     environment: EnvironmentName | None = None
+    name_contains: PartOfName | None = None
+    """A part of the environment's name."""
+    state: RunState | None = None
+    kind: RunKind | None = None
+    golden_path: GoldenPathName | None = None
+    person: PersonName | None = None
+    """Who asked for it."""
+    since: Timestamp | None = None
+    """Asked for then or later."""
+    until: Timestamp | None = None
+    """Asked for before."""
+    counts: bool = False
+    """Whether to count by state as well."""
     teams: tuple[TeamName, ...] | None = None
     granted_to: GrantedTo | None = None
     """Besides, runs of the present life of what was granted to somebody; means nothing without `teams`."""

@@ -71,8 +71,9 @@ def asyncapi(version: str) -> Document:
         "info": {
             "title": "Slipway events",
             "version": version,
-            "description": "CloudEvents 1.0 in structured JSON mode on NATS JetStream. Any system may subscribe to"
-            f" `{subjects.ALL_ENVIRONMENT_EVENTS}` with a credential of its own.",
+            "description": "CloudEvents 1.0 in structured JSON mode on NATS JetStream. A program of a team reads those"
+            f" of its environments on the stream {subjects.FEEDS}, where they are at `{subjects.feed_of('<team>')}`,"
+            " with a credential and a durable consumer of its own.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",

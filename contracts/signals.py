@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AnyHttpUrl, ConfigDict, Discriminator, Field, StringConstraints, TypeAdapter
 
 from contracts.envelope import Timestamp, TraceParent, Value
-from contracts.names import BranchName, EnvironmentName, PersonName
+from contracts.names import BranchName, EnvironmentName, PersonName, RepositoryName
 from contracts.values import Text
 
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,64}$")]
@@ -102,6 +102,39 @@ class TicketOpened(Signal):
     data: Ticket
 
 
+class Reply(Value):
+    """What somebody wrote under a ticket. It is their text, to be shown as text."""
+
+    author: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    """Their name where the ticket is."""
+    text: Text
+    at: Timestamp
+
+
+class TicketStatus(Value):
+    """How a ticket stands. It says everything each time, so the newest one is all there is to know."""
+
+    ticket: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    feedback_id: UUID
+    """The feedback that it is about."""
+    title: Annotated[str, StringConstraints(max_length=200)]
+    url: AnyHttpUrl
+    state: Literal["open", "closed"]
+    outcome: Literal["completed", "not_planned", "duplicate"] | None = None
+    """Why it is closed, where that is known."""
+    replies: int = Field(default=0, ge=0)
+    reply: Reply | None = None
+    """The latest."""
+
+
+class TicketChanged(Signal):
+    """A ticket was opened, answered, closed or opened again; `time` is when."""
+
+    kind = "ticket_changed"
+    type: Literal["slipway.TicketChanged.v1"] = "slipway.TicketChanged.v1"
+    data: TicketStatus
+
+
 class Feedback(Value):
     person: PersonName
     text: Text
@@ -131,8 +164,51 @@ class SurveyAnswered(Signal):
     data: Answer
 
 
+class Silence(Value):
+    person: PersonName
+
+
+class SurveyDeclined(Signal):
+    """Somebody does not want to be asked again in this quarter."""
+
+    kind = "survey_declined"
+    type: Literal["slipway.SurveyDeclined.v1"] = "slipway.SurveyDeclined.v1"
+    data: Silence
+
+
+class PreviewNote(Value):
+    repository: RepositoryName
+    number: int = Field(ge=1, le=2**31 - 1)
+    what: Literal["creating", "deleting", "refused", "moved", "deployed", "not_deployed"]
+    """It is being made, or taken away; it will not be (`reason` says why); there is another commit to show; or one was
+    deployed, or could not be."""
+    commit: Commit | None = None
+    """Where a member had to agree to it: which one may be shown; or the one that was deployed, of the branch that the
+    preview is deployed from."""
+    log_url: AnyHttpUrl | None = None
+    """Where it is told how the deployment went."""
+    reason: Text = ""
+    person: PersonName | None = None
+
+
+class PreviewNoted(Signal):
+    """Something was decided about the preview of a pull request; `subject` is its environment, where it has one."""
+
+    kind = "preview_noted"
+    type: Literal["slipway.PreviewNoted.v1"] = "slipway.PreviewNoted.v1"
+    data: PreviewNote
+
+
 AnySignal = Annotated[
-    DeploymentRecorded | HealthChanged | CostRecorded | TicketOpened | FeedbackGiven | SurveyAnswered,
+    DeploymentRecorded
+    | HealthChanged
+    | CostRecorded
+    | TicketOpened
+    | TicketChanged
+    | FeedbackGiven
+    | SurveyAnswered
+    | SurveyDeclined
+    | PreviewNoted,
     Discriminator("type"),
 ]
 ANY_SIGNAL: Final[TypeAdapter[AnySignal]] = TypeAdapter(AnySignal)

@@ -19,6 +19,8 @@ DEAD_LETTERS: Final = "DEAD_LETTERS"
 """Stream: messages nobody could handle, with reason and original bytes."""
 REPLAYS: Final = "REPLAYS"
 """Stream: dead letters that an operator sent back to the one service that could not handle them."""
+FEEDS: Final = "FEEDS"
+"""Stream: the events of the teams that have readers, by team."""
 
 ALL_ENVIRONMENT_EVENTS: Final = "environment.*.*"
 ALL_SIGNALS: Final = "signal.*.*"
@@ -37,6 +39,11 @@ def every_signal_of_kind(kind: str) -> str:
 def of_signal(signal: Signal) -> str:
     """`signal.<name>.<signal_in_snake_case>`; the name `platform` (reserved) where no environment is meant."""
     return f"signal.{signal.subject or 'platform'}.{signal.kind}"
+
+
+def of_platform(kind: type[Signal]) -> str:
+    """The facts of one kind that are about no environment."""
+    return f"signal.platform.{kind.kind}"
 
 
 def kind_and_environment(subject: str) -> tuple[str, str] | None:
@@ -99,3 +106,13 @@ def timer_fired(environment: str, kind: str) -> str:
 def request(name: str) -> str:
     """A request to the gateway (request/reply), for other systems."""
     return f"request.gateway.{name}"
+
+
+def fed(team: str, environment: str, kind: str) -> str:
+    """`feed.<team>.<environment>.<event_in_snake_case>`: where a team's readers find an event."""
+    return f"feed.{team}.{environment}.{kind}"
+
+
+def feed_of(team: str) -> str:
+    """Everything in a team's feed."""
+    return f"feed.{team}.>"

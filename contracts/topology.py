@@ -14,6 +14,7 @@ from typing import Final, Literal, get_args
 from contracts import subjects
 from contracts.envelope import Event, ServiceName
 from contracts.events import (
+    BY_KIND,
     AccessGranted,
     AccessRequested,
     AccessRevocationRequested,
@@ -41,8 +42,10 @@ from contracts.events import (
     SecretsRevoked,
     SecretsStored,
 )
-from contracts.signals import FeedbackGiven, TicketOpened
+from contracts.queries import GetEnvironment
+from contracts.signals import FeedbackGiven, PreviewNoted, TicketChanged, TicketOpened
 from contracts.values import Step
+from contracts.webhooks import OUTWARD_KINDS
 
 SERVICES: Final[tuple[ServiceName, ...]] = get_args(ServiceName)
 User = ServiceName | Literal["deploy", "client"]
@@ -116,6 +119,9 @@ class StreamSpec:
     duplicate_window_seconds: int = 120
 
 
+FEEDS_KEPT_SECONDS: Final = 30 * 86400
+"""How long a team's feed keeps an event."""
+
 STREAMS: Final = (
     StreamSpec(subjects.ENVIRONMENTS, ("environment.*.*",), permanent=True, atomic_batches=True),
     StreamSpec(subjects.SIGNALS, ("signal.*.*",), permanent=True, atomic_batches=True),
@@ -131,6 +137,7 @@ STREAMS: Final = (
         max_age_seconds=90 * 86400,
     ),
     StreamSpec(subjects.REPLAYS, ("replay.>",), work_queue=True),
+    StreamSpec(subjects.FEEDS, ("feed.*.*.*",), max_age_seconds=FEEDS_KEPT_SECONDS, duplicate_window_seconds=3600),
 )
 
 
@@ -147,6 +154,10 @@ class ConsumerSpec:
     max_ack_pending: int = 1000
     acknowledges_all: bool = False
     """One ack covers everything before it (`ack_policy: all`): for a reader that folds in order."""
+
+
+OUTWARD: Final = "notifier-outward"
+"""The durables from which the notifier passes on what means something outside."""
 
 
 def _consumers() -> tuple[ConsumerSpec, ...]:
@@ -168,6 +179,18 @@ def _consumers() -> tuple[ConsumerSpec, ...]:
     found.append(ConsumerSpec("catalog", subjects.SIGNALS, "catalog", (subjects.ALL_SIGNALS,), max_ack_pending=20_000))
     found.append(ConsumerSpec("catalog", subjects.TIMERS, "catalog", (subjects.timer_fired("*", "*"),)))
     found.append(ConsumerSpec("cicd", subjects.SIGNALS, "cicd", (subjects.every_signal_of_kind(FeedbackGiven.kind),)))
+    found.append(
+        ConsumerSpec("cicd", subjects.SIGNALS, "cicd-previews", (subjects.every_signal_of_kind(PreviewNoted.kind),))
+    )
+    # Beside its events, of which nobody shall wait for a comment.
+    verdicts = (EnvironmentReady, EnvironmentFailed, EnvironmentDeleted)
+    commented = tuple(subjects.every_event_of_kind(event.kind) for event in verdicts)
+    found.append(ConsumerSpec("cicd", subjects.ENVIRONMENTS, "cicd-comments", commented))
+    # What means something outside is passed on beside what is told in channels: neither waits for the other.
+    outward = tuple(subjects.every_event_of_kind(kind) for kind in OUTWARD_KINDS if kind in BY_KIND)
+    facts = tuple(subjects.every_signal_of_kind(kind) for kind in OUTWARD_KINDS if kind not in BY_KIND)
+    found.append(ConsumerSpec("notifier", subjects.ENVIRONMENTS, OUTWARD, outward))
+    found.append(ConsumerSpec("notifier", subjects.SIGNALS, OUTWARD, facts))
     return tuple(found)
 
 
@@ -220,6 +243,7 @@ def permissions(user: User) -> Permissions:
         publish += [
             subjects.query("*"),
             subjects.query("*", "provisioner"),
+            subjects.query("*", "notifier"),
             "replay.>",
             "signal.*.*",
             f"$JS.API.DIRECT.GET.{subjects.ENVIRONMENTS}",
@@ -229,8 +253,20 @@ def permissions(user: User) -> Permissions:
         ]
         hears = (*inbox, subjects.request("*"), subjects.ALL_ENVIRONMENT_EVENTS, "step_log.*.*")
         return Permissions(tuple(publish), hears, allow_responses=True)
-    if user == "cicd":
-        publish.append(subjects.every_signal_of_kind(TicketOpened.kind))
-    if user == "provisioner":
-        return Permissions(tuple(publish), (*inbox, subjects.query("*", "provisioner")), allow_responses=True)
+    publish += _MORE.get(user, ())
+    if user in _ANSWERING:
+        return Permissions(tuple(publish), (*inbox, subjects.query("*", user)), allow_responses=True)
     return Permissions(tuple(publish), inbox)
+
+
+_ANSWERING: Final = frozenset({"provisioner", "notifier"})
+"""Who is asked by name; the catalog is asked without one."""
+_MORE: Final[dict[User, tuple[str, ...]]] = {
+    "cicd": (
+        *(subjects.every_signal_of_kind(kind.kind) for kind in (TicketOpened, TicketChanged)),
+        f"$JS.API.DIRECT.GET.{subjects.SIGNALS}.{subjects.of_platform(TicketChanged)}",
+    ),
+    # Whose an environment is, where an event does not say so.
+    "notifier": ("feed.*.*.*", subjects.query(GetEnvironment.name)),
+}
+"""What else a service publishes."""

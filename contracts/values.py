@@ -16,9 +16,11 @@ from contracts.names import (
     GoldenPathName,
     PersonName,
     RepositoryName,
+    RepositoryPath,
     SemanticVersion,
     TeamName,
 )
+from contracts.runtime import Runtime
 
 Kind = Literal["preview", "staging", "production"]
 Step = Literal["infrastructure", "secrets", "pipeline"]
@@ -32,6 +34,14 @@ class Owner(Value):
 
     person: PersonName
     team: TeamName
+
+
+class PullRequest(Value):
+    """The pull request that a preview is of."""
+
+    number: int = Field(ge=1, le=2**31 - 1)
+    approved_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40,64}$")] | None = None
+    """For one from a fork: the only commit that a member agreed to have here. None: whatever is its newest."""
 
 
 class EnvironmentSpec(Value):
@@ -48,6 +58,19 @@ class EnvironmentSpec(Value):
     expires_at: Timestamp | None = None
     depends_on: Annotated[tuple[EnvironmentName, ...], Field(max_length=50)] | None = None
     """Other environments that it calls; None where it calls none."""
+    path: RepositoryPath | None = None
+    """The directory of the repository that the application is in, one of several there; None where it is all of it."""
+    runtime: Runtime | None = None
+    """How the application is run, by the golden path's version above; None in what was asked for before this was
+    said."""
+    pull_request: PullRequest | None = None
+    """Of which pull request of the repository it is a preview; None where it is of none."""
+
+    @property
+    def deployed_branch(self) -> str:
+        """The branch whose pushes are deployed: that of a pull request is left alone, so its preview has one of its
+        own."""
+        return f"slipway/{self.name}" if self.pull_request is not None else self.branch
 
 
 class HourlyPrice(Value):

@@ -122,7 +122,8 @@ async def provision(access: BusAccess) -> list[str]:
         for stream in STREAMS:
             changes += await _ensure_stream(jetstream, stream, access.replicas)
         for consumer in CONSUMERS:
-            changes += await _ensure_consumer(jetstream, consumer, access.replicas)
+            wanted = consumer_config(consumer, access.replicas)
+            changes += await ensure_consumer(jetstream, consumer.stream, wanted)
         return changes + await _remove_retired_consumers(jetstream)
 
 
@@ -198,18 +199,19 @@ async def _ensure_stream(jetstream: JetStreamContext, spec: StreamSpec, replicas
     return [f"stream {spec.name} changed"]
 
 
-async def _ensure_consumer(jetstream: JetStreamContext, spec: ConsumerSpec, replicas: int) -> list[str]:
-    wanted = consumer_config(spec, replicas)
+async def ensure_consumer(jetstream: JetStreamContext, stream: str, wanted: api.ConsumerConfig) -> list[str]:
+    """Make a durable, or change it to `wanted`. Answers a line for what was done, as `provision`."""
+    name = str(wanted.durable_name)
     try:
-        found = await jetstream.consumer_info(spec.stream, spec.durable)
+        found = await jetstream.consumer_info(stream, name)
     except NotFoundError:
-        await jetstream.add_consumer(spec.stream, wanted)
-        return [f"consumer {spec.stream}/{spec.durable} made"]
+        await jetstream.add_consumer(stream, wanted)
+        return [f"consumer {stream}/{name} made"]
     if _matches(found.config, wanted):
         return []
     # The server changes a durable in place and keeps its position, except for its ack and deliver policy.
-    await jetstream.add_consumer(spec.stream, wanted)
-    return [f"consumer {spec.stream}/{spec.durable} changed"]
+    await jetstream.add_consumer(stream, wanted)
+    return [f"consumer {stream}/{name} changed"]
 
 
 async def _remove_retired_consumers(jetstream: JetStreamContext) -> list[str]:

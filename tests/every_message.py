@@ -73,8 +73,17 @@ _FACTS: dict[type[signals.Signal], dict[str, Any]] = {
         "amount": 1.25, "currency": "EUR", "period_start": samples.AT, "period_end": samples.AT + timedelta(hours=1),
     },
     signals.TicketOpened: {"ticket": "7", "title": "It is slow", "url": "https://example.com/7"},
+    signals.TicketChanged: {
+        "ticket": "7", "feedback_id": CAUSE, "title": "It is slow", "url": "https://example.com/7", "state": "closed",
+        "outcome": "completed", "replies": 2, "reply": {"author": "grace", "text": "Mended.", "at": samples.AT},
+    },
     signals.FeedbackGiven: {"person": "ada", "text": "nice", "page": "/", "run_id": CAUSE},
     signals.SurveyAnswered: {"person": "ada", "score": 5, "text": "keep going"},
+    signals.SurveyDeclined: {"person": "ada"},
+    signals.PreviewNoted: {
+        "repository": "acme/demo-api", "number": 7, "what": "moved", "commit": "0123456789abcdef", "reason": "agreed",
+        "person": "ada", "log_url": "https://example.com/log",
+    },
 }  # fmt: skip
 
 

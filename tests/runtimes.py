@@ -16,7 +16,7 @@ from uuid import uuid4
 import httpx
 
 from contracts.deployments import RELEASE_HEADER, DeploymentOutcome, ReleaseOrder, SlotView
-from contracts.golden_path import Runtime, StaticFiles
+from contracts.runtime import Runtime, StaticFiles
 from deploy.embedded.home import write_file
 from deploy.embedded.ports import free_port
 from deploy.embedded.testing import RunningCaddy, start_caddy

@@ -19,6 +19,8 @@ from cli.wording import ago, when
 admin = typer.Typer(no_args_is_help=True, help="What the platform team does.")
 dead_letters = typer.Typer(no_args_is_help=True, help="Messages that no service could handle.")
 admin.add_typer(dead_letters, name="dead-letters")
+readers = typer.Typer(no_args_is_help=True, help="Programs that read a team's events on the bus.")
+admin.add_typer(readers, name="readers")
 
 Number = Annotated[int, typer.Argument(help="The dead letter's number.", min=1)]
 
@@ -144,3 +146,26 @@ def restore_log(
 ) -> None:
     """Put a lost log back from the catalog's copy. On the platform's own machine; its services stop meanwhile."""
     hand_over("restore-log", *(["--discard"] if discard else []))
+
+
+ReaderName = Annotated[str, typer.Argument(metavar="NAME", help="The reader's name.")]
+
+
+@readers.command("add")
+def add_reader(
+    name: ReaderName, team: Annotated[str, typer.Option("--team", help="Whose environments' events it reads.")]
+) -> None:
+    """Let a program read a team's events, with a key of its own. On the platform's own machine; nothing restarts."""
+    hand_over("readers", "add", f"--team={team}", "--", name)
+
+
+@readers.command("ls")
+def list_readers(context: typer.Context) -> None:
+    """List who reads whose events. On the platform's own machine."""
+    hand_over("readers", "ls", "--output", session(context).output.form)
+
+
+@readers.command("rm")
+def remove_reader(name: ReaderName) -> None:
+    """End a reader: it is disconnected at once and its key opens nothing. On the platform's own machine."""
+    hand_over("readers", "rm", "--", name)

@@ -33,6 +33,10 @@ def create(
         str | None, typer.Option("--branch", "-b", help="The branch to deploy; the golden path's default if left out.")
     ] = None,
     repo: Annotated[str | None, typer.Option(help="owner/name of the repository; made new if left out.")] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(help="The directory of the application in the repository; all of it if left out."),
+    ] = None,
     kind: Annotated[
         str | None, typer.Option(help=f"{', '.join(KINDS)}; the golden path's default.", autocompletion=lambda: KINDS)
     ] = None,
@@ -50,7 +54,8 @@ def create(
 ) -> None:
     """Create an environment and watch it become ready."""
     here = session(context)
-    asked = {"branch": branch, "repository": repo, "kind": kind, "team": team, "ttl": ttl, "plan": agreed}
+    asked = {"branch": branch, "repository": repo, "path": path}
+    asked |= {"kind": kind, "team": team, "ttl": ttl, "plan": agreed}
     body: Json = {"name": name, "golden_path": template} | {key: value for key, value in asked.items() if value}
     if set_:
         body["parameters"] = parameters(set_)
@@ -78,6 +83,7 @@ def apply(
         str, typer.Option("--file", "-f", metavar="FILE", help="The manifest (kind: Application); - is standard input.")
     ],
     plan: PlanOnly = False,
+    agreed: Agreed = None,
     yes: Yes = False,
     confirm: Confirm = None,
     no_wait: NoWait = False,
@@ -90,8 +96,10 @@ def apply(
         _show_application_plan(here, planned)
         return
     check_loss(here, planned["plan"], Assent(yes, confirm))
+    if agreed is None and plan_screen.lost(planned["plan"]):
+        agreed = planned["plan"]["hash"]  # losing data is agreed to as it was shown, and no further
     with asking(planned["plan"]["environment"]):
-        applied = here.gateway.post_text(at("applications"), content, media_type)
+        applied = here.gateway.post_text(at("applications"), content, media_type, plan=agreed)
     if not here.output.for_programs:
         _warn(here, applied)
     begun = applied["accepted"]

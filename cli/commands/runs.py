@@ -1,7 +1,8 @@
 """runs, logs, trace: what happened, what is happening, and how long each part took."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from itertools import islice
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from cli import completion
 from cli.commands.finding import RUNS_A_PAGE, find_run
+from cli.commands.past import instant
 from cli.event_stream import LOST, ServerEvent
 from cli.failures import CommandError, Exit
 from cli.gateway import Json, at
@@ -17,6 +19,24 @@ from cli.screens import run as screen
 from cli.screens.live import line_words
 from cli.screens.waterfall import fetch, render
 from cli.session import Session, session
+
+
+class State(StrEnum):
+    """How a run stands."""
+
+    RUNNING = "running"
+    UNDOING = "undoing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class Kind(StrEnum):
+    """What a run does."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _ENDED = frozenset({"succeeded", "failed"})
@@ -27,16 +47,48 @@ def runs(
     name: Annotated[
         str | None, typer.Argument(help="Only this environment's.", autocompletion=completion.environments)
     ] = None,
+    *,
+    state: Annotated[State | None, typer.Option(help="Only runs in this state.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only runs of this kind.")] = None,
+    template: Annotated[
+        str | None,
+        typer.Option("--template", "-t", help="Only of this golden path.", autocompletion=completion.golden_paths),
+    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="PERSON", help="Only those that this person asked for.")] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="Only those that you asked for.")] = False,
+    query: Annotated[str | None, typer.Option("-q", "--query", help="Only where the name contains this.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Asked for since: 2h, 7d, a time.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Asked for before.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
 ) -> None:
     """List runs, the newest first."""
+    if mine and by is not None:
+        raise CommandError("--mine and --by exclude each other.", remedy="Give one of them.", code=Exit.USAGE)
     here = session(context)
-    path = at("environments", name, "runs") if name else at("runs")
-    items = list(islice(here.gateway.every(path, page_size=min(limit, RUNS_A_PAGE)), limit))
+    wanted = {
+        "state": state.value if state else None,
+        "kind": kind.value if kind else None,
+        "golden_path": template,
+        "person": here.gateway.get(at("me"))["person"] if mine else by,
+        "q": query,
+        "since": instant(since).isoformat() if since else None,
+        "until": instant(until).isoformat() if until else None,
+    }
+    asked = {key: value for key, value in wanted.items() if value is not None}
+    path = at("environments", name, "runs") if name and not asked else at("runs")
+    if name and asked:
+        asked["environment"] = name
+    items = list(islice(here.gateway.every(path, page_size=min(limit, RUNS_A_PAGE), **asked), limit))
     if here.output.for_programs:
         here.output.document(items)
     else:
-        here.output.table(screen.COLUMNS, (screen.row(run) for run in items), empty="No runs yet.")
+        here.output.table(screen.COLUMNS, (screen.row(run) for run in items), empty=_none(asked))
+
+
+def _none(asked: Mapping[str, str]) -> str:
+    """What to say where there is no run: which filters could be dropped."""
+    filters = ", ".join(f"{name} {value}" for name, value in asked.items())
+    return f"No run keeps all of this: {filters}. Leave one out." if filters else "No runs yet."
 
 
 def print_log(here: Session, name: str, *, follow: bool) -> None:

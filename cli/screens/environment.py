@@ -54,8 +54,11 @@ def _facts(environment: Json, run: Json | None, git: Json | None) -> Iterable[tu
     yield "owner", f"{owner['person']}, team {owner['team']}"
     yield "created", when(environment.get("created_at"))
     yield ("deleted", when(environment.get("updated_at"))) if gone else ("expires", _end(environment))
-    yield "repository", f"{environment['repository']}, branch {environment['branch']}"
+    within = f", directory {environment['path']}" if environment.get("path") else ""
+    yield "repository", f"{environment['repository']}, branch {environment['branch']}{within}"
     yield "pull request", pipeline.get("pull_request_url")
+    if pull := environment.get("pull_request"):
+        yield "preview of", pull["url"] or f"pull request {pull['number']}"
     if git:
         yield "commit", git["commit"]
         yield "committed in", git["repository"]

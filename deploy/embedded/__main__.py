@@ -9,9 +9,10 @@ import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
-from deploy.embedded import commands, doctor, log_commands, logs, status
+from deploy.embedded import backup, commands, doctor, log_commands, logs, reader_commands, rotation, status
 from deploy.embedded.errors import PlatformError
 from deploy.embedded.home import HOME_VARIABLE, Home
 from deploy.embedded.platform import Platform
@@ -58,9 +59,34 @@ def _run(options: argparse.Namespace) -> int:
             return log_commands.verify_log()
         case "restore-log":
             log_commands.restore_log(discard=options.discard)
+        case "backup" | "restore" | "rotate":
+            _keep(options)
+        case "readers":
+            _readers(options)
         case _:
             return _look(options)
     return 0
+
+
+def _keep(options: argparse.Namespace) -> None:
+    if options.command == "rotate":
+        rotation.rotate(options.what)
+    elif options.command == "restore":
+        backup.restore(options.file, passphrase_file=options.passphrase_file, force=options.force)
+    elif options.verify:
+        backup.verify(options.file, passphrase_file=options.passphrase_file)
+    else:
+        backup.backup(options.file, passphrase_file=options.passphrase_file, force=options.force)
+
+
+def _readers(options: argparse.Namespace) -> None:
+    match options.action:
+        case "add":
+            reader_commands.add(options.name, options.team)
+        case "rm":
+            reader_commands.remove(options.name)
+        case _:
+            reader_commands.show(options.output)
 
 
 def _look(options: argparse.Namespace) -> int:
@@ -101,6 +127,25 @@ def _parser() -> argparse.ArgumentParser:
     commands_.add_parser("verify-log", help="whether the catalog's copy of the log is as it was written")
     restore = commands_.add_parser("restore-log", help="put a lost log back from the catalog's copy")
     restore.add_argument("--discard", action="store_true", help="give up a log that has begun anew")
+    keep = commands_.add_parser("backup", help="write everything that cannot be made again to one file")
+    keep.add_argument("--verify", action="store_true", help="look through a file that was written; write none")
+    put_back = commands_.add_parser("restore", help="put a backup in the place of an empty home")
+    for parser_ in (keep, put_back):
+        parser_.add_argument("file", type=Path, metavar="FILE")
+        parser_.add_argument("--passphrase-file", type=Path, metavar="FILE", help="what it is sealed with")
+        parser_.add_argument("--force", action="store_true", help="replace what is there")
+    rotate = commands_.add_parser(
+        "rotate", help="give credentials anew while it works", epilog="; ".join(rotation.explained())
+    )
+    rotate.add_argument("what", choices=(*rotation.KINDS, "all"))
+    readers = commands_.add_parser("readers", help="programs that read a team's events on the bus")
+    actions = readers.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="let one read, with a key of its own")
+    add.add_argument("name")
+    add.add_argument("--team", required=True)
+    listed = actions.add_parser("ls", help="who reads whose events")
+    listed.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
+    actions.add_parser("rm", help="end one; it is disconnected at once").add_argument("name")
     return parser
 
 

@@ -39,6 +39,8 @@ class Ingress:
     admin_socket: Path
     etc: Path
     data: Path
+    host: str = HOST
+    """The address it listens on."""
 
     @property
     def url(self) -> str:
@@ -107,13 +109,13 @@ class Ingress:
                 "http": {
                     "metrics": {},
                     "servers": {
-                        SERVER: _server(self.port, [*routes, not_found]),
-                        "health": _server(self.health_port, health),
+                        SERVER: _server(self.host, self.port, [*routes, not_found]),
+                        "health": _server(self.host, self.health_port, health),
                     },
                 }
             },
         }
 
 
-def _server(port: int, routes: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"listen": [f"{HOST}:{port}"], "automatic_https": {"disable": True}, "routes": routes}
+def _server(host: str, port: int, routes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"listen": [f"{host}:{port}"], "automatic_https": {"disable": True}, "routes": routes}

@@ -27,6 +27,10 @@ _DESCRIPTIONS = {
 _ADMINISTRATORS = {CICD_LOGIN: True, PROVISIONER_LOGIN: True, OPERATOR_LOGIN: True, PERSON_LOGIN: False}
 _WEBHOOK_SECRET = "forge-webhook.secret"  # noqa: S105 - the name of a file
 _WEBHOOK_PATH = "/api/v1/webhooks/forge"
+_EVENTS_PATH = "/api/v1/github/events"
+_EVENTS = ("pull_request", "issue_comment", "workflow_run", "deployment_status")
+_APPLICATIONS = "acme"
+"""The organisation whose repositories hold applications."""
 _NOT_FOUND = 404
 
 
@@ -67,17 +71,24 @@ def ensure_repositories(url: str, keys: Keys) -> None:
             request_json("POST", f"{url}/orgs/{owner}/repos", body, headers=headers)
 
 
-def ensure_hook(url: str, keys: Keys, gateway_url: str) -> None:
-    """Let the gateway hear of pushes to the repository of environments, wherever it is served now. Raises HttpError and
-    OSError."""
+def ensure_hook(url: str, keys: Keys, gateway_url: str, *, renew: bool = False) -> None:
+    """Let the gateway hear of pushes to the repository of environments, and of pull requests and deployments of every
+    application, wherever it is served now. With `renew` they are signed with the secret as it is now. Raises HttpError
+    and OSError."""
+    repository = f"{url}/repos/{ENVIRONMENTS_REPOSITORY}/hooks"
+    _ensure_hook(repository, keys, gateway_url, _WEBHOOK_PATH, ("push",), renew=renew)
+    # One for the whole organisation: a repository that is made later, by whomever, is heard of too.
+    _ensure_hook(f"{url}/orgs/{_APPLICATIONS}/hooks", keys, gateway_url, _EVENTS_PATH, _EVENTS, renew=renew)
+
+
+def _ensure_hook(hooks: str, keys: Keys, gateway_url: str, path: str, events: tuple[str, ...], *, renew: bool) -> None:
     headers = {"Authorization": f"token {forge_token_file(keys, PROVISIONER_LOGIN).read_text()}"}
-    hooks = f"{url}/repos/{ENVIRONMENTS_REPOSITORY}/hooks"
-    target = f"{gateway_url}{_WEBHOOK_PATH}"
+    target = f"{gateway_url}{path}"
     config = {"url": target, "content_type": "json", "secret": webhook_secret_file(keys).read_text()}
-    ours = [hook for hook in request_json("GET", hooks, headers=headers) if _WEBHOOK_PATH in hook["config"]["url"]]
+    ours = [hook for hook in request_json("GET", hooks, headers=headers) if path in hook["config"]["url"]]
     if not ours:
-        body = {"name": "web", "active": True, "events": ["push"], "config": config}
+        body = {"name": "web", "active": True, "events": list(events), "config": config}
         request_json("POST", hooks, body, headers=headers)
     for hook in ours:
-        if hook["config"]["url"] != target:  # the platform's ports were moved
+        if renew or hook["config"]["url"] != target:  # the platform's ports were moved
             request_json("PATCH", f"{hooks}/{hook['id']}", {"config": config}, headers=headers)

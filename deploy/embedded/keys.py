@@ -1,6 +1,6 @@
 """The platform's own secrets: made once, kept as files, never printed.
 
-Invariant: a key is written exactly once and survives every `up`; each file is 0600 under `keys/`, and
+Invariant: a key survives every `up` until it is rotated; each file is 0600 under `keys/`, and
 processes are told its path, never its content.
 """
 
@@ -70,6 +70,10 @@ class Keys:
             write_file(path, make(), mode=0o600)  # no newline: some readers take it as part of the key
         path.chmod(0o600)
         return path
+
+    def renew(self, name: str, make: Callable[[], str]) -> None:
+        """Replace the key called `name`, in one step."""
+        write_file(self.path(name), make(), mode=0o600)
 
     def value(self, name: str, make: Callable[[], str] = new_secret) -> str:
         """The content of the key called `name`, which is made now if it does not exist."""

@@ -115,7 +115,7 @@ def take_down(platform: Platform) -> bool:
     known = leftovers.find(platform.home)
     if pid is not None:
         known_programs = supervisor.states()
-        for stage in _stop_order(platform.parts):
+        for stage in stop_order(platform.parts):
             supervisor.stop_programs([name for name in stage if name in known_programs])
         process = psutil.Process(pid)
         known += process.children(recursive=True)
@@ -126,7 +126,7 @@ def take_down(platform: Platform) -> bool:
     return bool(known)
 
 
-def _stop_order(parts: Iterable[Part]) -> list[list[str]]:
+def stop_order(parts: Iterable[Part]) -> list[list[str]]:
     """The services first, while what they flush to still runs; then what others do not need; databases last."""
     everything = list(parts)
     stages = [[part.name for part in everything if part.is_service]]

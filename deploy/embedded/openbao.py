@@ -18,18 +18,17 @@ from psycopg import sql
 from deploy.embedded import postgres
 from deploy.embedded.errors import PlatformError
 from deploy.embedded.home import write_file
-from deploy.embedded.keys import Keys, new_base64_key
+from deploy.embedded.keys import Keys, new_base64_key, new_secret
 from deploy.embedded.local_http import HttpError, request_json
 from deploy.embedded.openbao_identity import Addresses, operator, provide_identity, write_policies
-from deploy.embedded.openbao_policies import OPERATOR_POLICY, SECRETS_POLICY, policies
-from deploy.embedded.openbao_runtime import RuntimeLogin
+from deploy.embedded.openbao_policies import OPERATOR_POLICY, RUNTIME_ROLE, SECRETS_POLICY, SECRETS_ROLE, policies
+from deploy.embedded.openbao_runtime import LOOPBACK, RuntimeLogin
 from deploy.embedded.ports import HOST
 from deploy.embedded.processes import Launch, package_directory
 
 KV_MOUNT = "kv"
 DATABASE_MOUNT = "database"
 DATABASE_CONNECTION = "apps"
-SECRETS_ROLE = "slipway-secrets"
 ADMIN_USER = "admin"
 _INITIALISED = "initialised; environments' databases at port "
 _MAX_AUDIT_BYTES = 50 << 20
@@ -45,11 +44,16 @@ class Vault:
     etc: Path
     log: Path
     addresses: Addresses
+    host: str = HOST
+    """Where clients find it."""
+    listens_on: str = HOST
+    clients: tuple[str, ...] = LOOPBACK
+    """The networks from which the platform's own services may log in."""
 
     @property
     def url(self) -> str:
         """The address of its API."""
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def role_id_file(self) -> Path:
@@ -64,7 +68,7 @@ class Vault:
     @property
     def runtime_login(self) -> RuntimeLogin:
         """How the local runtime logs in."""
-        return RuntimeLogin(self.keys)
+        return RuntimeLogin(self.keys, self.clients)
 
     @property
     def admin_password_file(self) -> Path:
@@ -84,7 +88,7 @@ class Vault:
     def configure(self) -> None:
         """Write the configuration and every key it names."""
         password = postgres.password_file(self.keys, postgres.OPENBAO_ROLE).read_text().strip()
-        write_file(self.keys.path("openbao.pgpass"), f"{HOST}:*:*:{postgres.OPENBAO_ROLE}:{password}\n")
+        write_file(self.keys.path("openbao.pgpass"), f"{self.cluster.host}:*:*:{postgres.OPENBAO_ROLE}:{password}\n")
         self.keys.ensure("bao-seal.key", new_base64_key)
         _ = self.role_id_file, self.secret_id_file, self.admin_password_file
         write_file(self.etc / "openbao.json", json.dumps(self._configuration(), indent=2) + "\n")
@@ -134,7 +138,7 @@ class Vault:
             if initialised_for is None:
                 self._require_secrets_login()
             else:
-                self._follow_moved_database()
+                self.follow_database()
             note = sql.Literal(f"{_INITIALISED}{self.cluster.port}")
             name = sql.Identifier(postgres.OPENBAO_DATABASE)
             connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(name, note))
@@ -150,13 +154,23 @@ class Vault:
                 "it starts over",
             ) from error
 
-    def _follow_moved_database(self) -> None:
-        """The database engine keeps the address of Postgres in its own storage."""
+    def follow_database(self) -> None:
+        """Tell the database engine the address and the password of Postgres, which it keeps in its own storage."""
         connection = self._database_connection() | {
             "password": _content(postgres.password_file(self.keys, postgres.LEASES_ROLE))
         }
         with operator(self.url, ADMIN_USER, _content(self.admin_password_file)) as bao:
             bao.write(f"{DATABASE_MOUNT}/config/{DATABASE_CONNECTION}", **connection)
+
+    def exchange_secret_ids(self) -> None:
+        """Give the logins of services anew: the new one opens before its file says so, the old one until it does."""
+        logins = {SECRETS_ROLE: self.secret_id_file, RUNTIME_ROLE: self.runtime_login.secret_id_file}
+        with operator(self.url, ADMIN_USER, _content(self.admin_password_file)) as bao:
+            for role, file in logins.items():
+                old, new = _content(file), new_secret()
+                bao.write(f"auth/approle/role/{role}/custom-secret-id", secret_id=new)
+                write_file(file, new)
+                bao.write(f"auth/approle/role/{role}/secret-id/destroy", secret_id=old)
 
     def is_ready(self) -> bool:
         """Whether the server is initialised, unsealed and active."""
@@ -178,7 +192,7 @@ class Vault:
                     "max_parallel": "16",
                 }
             },
-            "listener": [{"tcp": {"address": f"{HOST}:{self.port}", "tls_disable": True}}],
+            "listener": [{"tcp": {"address": f"{self.listens_on}:{self.port}", "tls_disable": True}}],
             "seal": {
                 "static": {
                     "current_key_id": "slipway-1",
@@ -215,7 +229,7 @@ class Vault:
             "token_policies": [SECRETS_POLICY],
             "token_ttl": "20m",
             "token_max_ttl": "24h",
-            "secret_id_bound_cidrs": ["127.0.0.1/32"],
+            "secret_id_bound_cidrs": list(self.clients),
         }
         return [
             _update("role", role, **settings),
@@ -242,7 +256,7 @@ class Vault:
     def _database_connection(self) -> dict[str, Any]:
         return {
             "plugin_name": "postgresql-database-plugin",
-            "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@{HOST}:{self.cluster.port}"
+            "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@{self.cluster.host}:{self.cluster.port}"
             f"/{postgres.APPS_DATABASE}?sslmode=disable",
             "username": postgres.LEASES_ROLE,
             "allowed_roles": ["env-*"],

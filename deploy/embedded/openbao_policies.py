@@ -12,6 +12,7 @@ SECRETS_POLICY = "slipway-secrets"
 OPERATOR_POLICY = "slipway-operator"
 RUNTIME_POLICY = "slipway-runtime"
 RUNTIME_ROLE = "slipway-runtime"
+SECRETS_ROLE = "slipway-secrets"
 
 MANAGE = ("create", "read", "update", "delete", "list")
 
@@ -77,6 +78,10 @@ _OPERATOR: Mapping[str, tuple[str, ...]] = {
     f"auth/approle/role/{RUNTIME_ROLE}": ("create", "read", "update"),
     f"auth/approle/role/{RUNTIME_ROLE}/role-id": ("create", "update"),
     f"auth/approle/role/{RUNTIME_ROLE}/custom-secret-id": ("create", "update"),
+    # Services' logins are exchanged by their operator, who may give new ones and end old ones but not look at any.
+    f"auth/approle/role/{RUNTIME_ROLE}/secret-id/destroy": ("create", "update"),
+    f"auth/approle/role/{SECRETS_ROLE}/custom-secret-id": ("create", "update"),
+    f"auth/approle/role/{SECRETS_ROLE}/secret-id/destroy": ("create", "update"),
 }
 
 _RUNTIME: Mapping[str, tuple[str, ...]] = {

@@ -13,6 +13,7 @@ from deploy.embedded.local_http import HttpError, request_json
 from deploy.embedded.openbao_identity import Operator
 from deploy.embedded.openbao_policies import RUNTIME_POLICY, RUNTIME_ROLE
 
+LOOPBACK = ("127.0.0.1/32",)
 _ROLE = f"auth/approle/role/{RUNTIME_ROLE}"
 
 
@@ -21,6 +22,8 @@ class RuntimeLogin:
     """An AppRole and the files that hold its two halves."""
 
     keys: Keys
+    clients: tuple[str, ...] = LOOPBACK
+    """The networks from which it may be used."""
 
     @property
     def role_id_file(self) -> Path:
@@ -38,7 +41,7 @@ class RuntimeLogin:
             "token_policies": [RUNTIME_POLICY],
             "token_ttl": "20m",
             "token_max_ttl": "24h",
-            "secret_id_bound_cidrs": ["127.0.0.1/32"],
+            "secret_id_bound_cidrs": list(self.clients),
         }
         bao.write(_ROLE, **settings)
         bao.write(f"{_ROLE}/role-id", role_id=_content(self.role_id_file))

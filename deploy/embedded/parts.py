@@ -18,8 +18,9 @@ import dns.message
 import dns.query
 import dns.rcode
 
+from contracts.readers import ReaderList
 from deploy import streams
-from deploy.embedded import nats, openbao, openbao_identity, postgres
+from deploy.embedded import nats, openbao, openbao_identity, postgres, readers
 from deploy.embedded.caddy import Ingress
 from deploy.embedded.errors import PlatformError
 from deploy.embedded.forge_access import ensure_hook, ensure_repositories
@@ -28,6 +29,7 @@ from deploy.embedded.keys import Keys
 from deploy.embedded.local_http import answers
 from deploy.embedded.ports import HOST, ZONE, Ports
 from deploy.embedded.processes import Launch, binary, python_module
+from deploy.embedded.supervision import Supervisor
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ class Setup:
         return f"nats://{HOST}:{self.ports['nats']}"
 
     @property
+    def readers(self) -> readers.ReadersFile:
+        """Which programs read which team's events."""
+        return readers.ReadersFile(self.home.data / "readers.json")
+
+    @property
     def bus_access(self) -> streams.BusAccess:
         """For the provisioning job."""
         return streams.BusAccess(
@@ -127,24 +134,30 @@ def _bus(setup: Setup) -> Part:
     config = setup.home.etc / "nats.conf"
     monitor = setup.ports["nats-monitor"]
 
-    def launch() -> Launch:
-        text = nats.configuration(
+    def configuration(who: ReaderList) -> str:
+        return nats.configuration(
             setup.keys,
             nats.topology_users(),
             port=setup.ports["nats"],
             monitor_port=monitor,
             store=setup.home.data / "nats",
+            readers=who.readers,
         )
-        write_file(config, text)
-        # A newer topology gives other permissions: named here, a changed configuration restarts the server.
-        digest = hashlib.sha256(text.encode()).hexdigest()
+
+    def launch() -> Launch:
+        write_file(config, configuration(setup.readers.load()))
+        # A newer topology gives other permissions: named here, a changed configuration restarts the server. Readers
+        # come and go without.
+        digest = hashlib.sha256(configuration(ReaderList()).encode()).hexdigest()
         return Launch((binary("nats-server"), "-c", str(config)), {"SLIPWAY_CONFIGURATION_SHA256": digest})
 
     def finish() -> None:
+        readers.take_up(config, f"http://{HOST}:{monitor}", lambda: Supervisor(setup.home).states()["nats"].pid)
         try:
             asyncio.run(streams.provision(setup.bus_access))
         except streams.StreamsError as error:
             raise PlatformError(f"the streams could not be made: {error}") from error
+        readers.provide(setup.bus_access, setup.readers.load())
 
     return Part(
         "nats",

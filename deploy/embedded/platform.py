@@ -70,17 +70,13 @@ class Platform:
     def prepare(self) -> None:
         """Make the home and every key that more than one part needs."""
         self.home.prepare()
-        keys = Keys(self.home.keys)
-        keys.ensure("event-id.key", new_hex_key)
-        keys.ensure("dns-tsig.key", lambda: f"slipway:hmac-sha256:{new_base64_key()}")
-        keys.ensure("inbox.token", lambda: f"xoxb-{new_secret()}")
-        write_file(keys.path("forge-tokens.json"), forge_tokens(keys))
+        make_keys(Keys(self.home.keys))
 
     def describe(self) -> None:
         """Write `platform.json`, by which the command line finds the platform."""
         self.home.describe(
             {
-                "version": _version(),
+                "version": slipway_version(),
                 "home": str(self.home.root),
                 "port_base": self.ports.base,
                 "zone": ZONE,
@@ -108,7 +104,17 @@ class Platform:
             )
 
 
-def _version() -> str:
+def make_keys(keys: Keys) -> None:
+    """Make every key that more than one part needs, unless it is there."""
+    keys.ensure("event-id.key", new_hex_key)
+    keys.ensure("webhooks.key", new_hex_key)
+    keys.ensure("dns-tsig.key", lambda: f"slipway:hmac-sha256:{new_base64_key()}")
+    keys.ensure("inbox.token", lambda: f"xoxb-{new_secret()}")
+    write_file(keys.path("forge-tokens.json"), forge_tokens(keys))
+
+
+def slipway_version() -> str:
+    """The version of this installation."""
     try:
         return version("slipway")
     except PackageNotFoundError:

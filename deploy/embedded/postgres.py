@@ -67,10 +67,12 @@ class Cluster:
     keys: Keys
     scratch: Path
     """Where launch files go."""
+    host: str = HOST
+    """Where clients find it."""
 
     def url(self, role: str, database: str) -> str:
         """A connection URI without the password, which is in a file."""
-        return f"postgresql://{role}@{HOST}:{self.port}/{database}?sslmode=disable"
+        return f"postgresql://{role}@{self.host}:{self.port}/{database}?sslmode=disable"
 
     def connect(self, role: str, database: str) -> psycopg.Connection:
         """A connection as `role`, each statement on its own (autocommit)."""
@@ -206,6 +208,12 @@ def provision(cluster: Cluster) -> None:
     with cluster.connect(SUPERUSER, SERVICES_DATABASE) as connection:
         for schema in SERVICE_SCHEMAS:
             _ensure_service_schema(connection, schema)
+
+
+def set_password(cluster: Cluster, role: str) -> None:
+    """Make the password of `role` what its file holds. Connections that are open stay."""
+    with cluster.connect(SUPERUSER, "postgres") as connection:
+        _ensure_role(connection, cluster.keys, role)
 
 
 def _ensure_role(connection: psycopg.Connection, keys: Keys, role: str) -> None:

@@ -17,6 +17,7 @@ from deploy.embedded.forge_access import (
     forge_token_file,
     webhook_secret_file,
 )
+from deploy.embedded.home import Home
 from deploy.embedded.local_http import answers
 from deploy.embedded.parts import Part, Setup, runtime_token_file, runtime_webhook_file
 from deploy.embedded.ports import ZONE
@@ -31,6 +32,8 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "catalog": ("nats", "postgres"),
     "notifier": ("nats", "postgres", "inbox"),
 }
+WEBHOOKS_ALLOW_FILE = "webhooks-allow.json"
+"""In the home: networks of this machine or company that webhooks may reach, such as `["10.1.0.0/16"]`. Read by `up`."""
 PROVISIONER_GRACE_SECONDS = 3
 """How long its work may go on when it is told to stop. Terraform then gets its own time to save its state, and both
 must end before the supervisor kills them."""
@@ -101,6 +104,8 @@ def _gateway(setup: Setup) -> dict[str, object]:
         "FORGE_URL": setup.ports.url("forge"),
         "INBOX_URL": setup.ports.url("inbox"),
         "WEBHOOK_SECRET_FILE": webhook_secret_file(setup.keys),
+        "GITHUB_WEBHOOK_SECRET_FILE": webhook_secret_file(setup.keys),
+        "WEBHOOKS_KEY_FILE": setup.keys.path("webhooks.key"),
         "ENVIRONMENTS_REPOSITORY": ENVIRONMENTS_REPOSITORY,
         "PLATFORM_LOGIN": PROVISIONER_LOGIN,
         "WORKFLOW_ISSUER": f"{setup.ports.url('forge')}/_services/token",
@@ -156,6 +161,7 @@ def _cicd(setup: Setup) -> dict[str, object]:
         "FORGE_SECONDS_BETWEEN_WRITES": 0,
         "PLATFORM_URL": setup.ports.url("gateway"),
         "TICKETS_REPOSITORY": TICKETS_REPOSITORY,
+        "TICKETS_LOOK_SECONDS": 5,
     }
 
 
@@ -163,5 +169,14 @@ def _notifier(setup: Setup) -> dict[str, object]:
     return {
         "SLACK_URL": f"{setup.ports.url('inbox')}/api/",
         "SLACK_TOKEN_FILE": setup.keys.path("inbox.token"),
+        "WEBHOOKS_KEY_FILE": setup.keys.path("webhooks.key"),
+        "WEBHOOKS_ALLOW": _webhooks_allow(setup.home),
         "PLATFORM_URL": setup.ports.url("gateway"),
+        "READERS_FILE": setup.readers.path,
     }
+
+
+def _webhooks_allow(home: Home) -> str:
+    """The networks that webhooks may reach besides the public internet: what the operator wrote down, else none."""
+    path = home.root / WEBHOOKS_ALLOW_FILE
+    return path.read_text(encoding="utf-8").strip() if path.exists() else "[]"

@@ -13,13 +13,14 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 
+from contracts.readers import Reader
 from contracts.topology import Permissions
 from deploy import streams as streams_job
 from deploy.embedded import caddy, nats, openbao, openbao_identity, postgres
@@ -29,6 +30,7 @@ from deploy.embedded.local_http import answers
 from deploy.embedded.openbao_identity import Addresses
 from deploy.embedded.ports import HOST, free_port
 from deploy.embedded.processes import Launch, binary, python_module, spawn
+from deploy.embedded.readers import take_up
 
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 20.0
@@ -125,6 +127,8 @@ class RunningNats:
     monitor_url: str
     keys: Keys
     store: Path
+    set_readers: Callable[[Iterable[Reader]], bool]
+    """Make these the readers, while it runs; answers whether they were others. Their durables are another matter."""
 
     def nkey_file(self, user: str) -> Path:
         """The seed file of `user`; the users are those of `permissions`, and `sys`."""
@@ -158,12 +162,21 @@ def start_nats(
     keys, store = Keys(directory / "keys"), directory / "nats"
     port, monitor_port = free_port(), free_port()
     config = directory / "nats.conf"
-    write_file(config, nats.configuration(keys, users, port=port, monitor_port=monitor_port, store=store))
+
+    def configure(readers: Iterable[Reader]) -> None:
+        text = nats.configuration(keys, users, port=port, monitor_port=monitor_port, store=store, readers=readers)
+        write_file(config, text)
+
+    def set_readers(readers: Iterable[Reader]) -> bool:
+        configure(readers)
+        return take_up(config, monitor_url, lambda: part.pid)
+
+    configure(())
     monitor_url = f"http://{HOST}:{monitor_port}"
     launch = Launch((binary("nats-server"), "-c", str(config)))
     part = Part("nats", launch, directory, lambda: answers(f"{monitor_url}/healthz"))
     with _running(part):
-        running = RunningNats(part, f"nats://{HOST}:{port}", monitor_url, keys, store)
+        running = RunningNats(part, f"nats://{HOST}:{port}", monitor_url, keys, store, set_readers)
         if streams:
             # In a process of its own: the caller may be inside a running event loop.
             _run_streams_job(running)

@@ -13,6 +13,7 @@ from chassis.watchdog import Watchdog
 from services.catalog.adapters.log import BusLog
 from services.catalog.adapters.planner import BusPlanner
 from services.catalog.adapters.postgres import PostgresEventStore
+from services.catalog.adapters.postgres_feedback import PostgresVoices
 from services.catalog.adapters.postgres_find import enter_all
 from services.catalog.adapters.postgres_history import PostgresHistory
 from services.catalog.adapters.postgres_insights import PostgresInsights
@@ -97,6 +98,7 @@ def build(chassis: ChassisSettings, database_settings: DatabaseSettings, setting
                 PostgresViews(database, service.clock),
                 Remembering(PostgresHistory(database)),
                 Reviewing(PostgresInsights(database), service.clock),
+                PostgresVoices(database),
                 PostgresRebuild(database),
                 folder,
             ),

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from contracts import queries
+from contracts.feedback import FeedbackPage, FindFeedback, GetSurvey, Survey
 from contracts.insights import AuditPage, FindAudit
 from contracts.maintenance import Rebuild, Rebuilt
 from contracts.queries import (
@@ -235,6 +236,18 @@ class Chronicle(Protocol):
 
     async def audit(self, query: FindAudit) -> AuditPage:
         """Who did what, the newest first."""
+        ...
+
+
+class Voices(Protocol):
+    """What people told the platform team. Raises `chassis.failures.TransientError` where the store is away."""
+
+    async def feedback(self, query: FindFeedback) -> FeedbackPage:
+        """What one person said, with the tickets that it became, the newest first."""
+        ...
+
+    async def survey(self, query: GetSurvey) -> Survey:
+        """What one person made of the survey."""
         ...
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from chassis.folding import Folder
 from contracts import subjects
 from contracts.envelope import Value
+from contracts.feedback import FindFeedback, GetSurvey
 from contracts.history import Compare, GetMoment
 from contracts.insights import FindAudit, GetInsights
 from contracts.maintenance import Rebuild
@@ -24,7 +25,7 @@ from contracts.queries import (
 )
 from contracts.topology import CONSUMERS
 from services.catalog.handlers import Remembering, Reviewing
-from services.catalog.ports import Views, Workshop
+from services.catalog.ports import Views, Voices, Workshop
 
 DURABLE: Final = next(spec for spec in CONSUMERS if (spec.service, spec.stream) == ("catalog", subjects.ENVIRONMENTS))
 """The catalog hears everything: its durable has no filter of kinds."""
@@ -36,8 +37,13 @@ TIMERS: Final = next(spec for spec in CONSUMERS if (spec.service, spec.stream) =
 Answer = Callable[[Any], Awaitable[Value]]
 
 
-def answers(
-    views: Views, remembering: Remembering, reviewing: Reviewing, workshop: Workshop, folder: Folder
+def answers(  # noqa: PLR0917 - as many as answer
+    views: Views,
+    remembering: Remembering,
+    reviewing: Reviewing,
+    voices: Voices,
+    workshop: Workshop,
+    folder: Folder,
 ) -> dict[type[Query[Any]], Answer]:
     """Who answers each kind of question."""
 
@@ -58,6 +64,8 @@ def answers(
         Compare: remembering.difference,
         GetInsights: reviewing.insights,
         FindAudit: reviewing.audit,
+        FindFeedback: voices.feedback,
+        GetSurvey: voices.survey,
         Rebuild: workshop.rebuild,
         GetPosition: position,
     }

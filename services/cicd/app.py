@@ -2,18 +2,22 @@
 
 from pydantic import SecretStr
 
-from chassis.publishing import FactPublisher
 from chassis.service import Service
 from chassis.settings import ChassisSettings, read_secret
 from chassis.step_log import StepLog
 from services.cicd.adapters.actionlint import Actionlint
+from services.cicd.adapters.facts import BusFacts
 from services.cicd.adapters.feedback import FeedbackReader
 from services.cicd.adapters.github import AppCredentials, GitHubForge, trace_requests
 from services.cicd.adapters.golden_paths import DirectoryGoldenPaths
+from services.cicd.adapters.previews import NoteReader, VerdictReader
+from services.cicd.domain import Safeguards
 from services.cicd.handlers import PipelineHandlers
+from services.cicd.handlers.commenting import PreviewComments
 from services.cicd.handlers.tickets import Tickets
+from services.cicd.handlers.watching import TicketWatch
 from services.cicd.settings import CicdSettings
-from services.cicd.subscriptions import FEEDBACK, subscriptions
+from services.cicd.subscriptions import FEEDBACK, NOTES, VERDICTS, subscriptions
 
 
 def main() -> None:
@@ -37,19 +41,30 @@ def main() -> None:
         progress=log,
         platform_url=settings.platform_url,
         archive_kept=settings.repositories_with_work == "archive",
+        production=Safeguards(settings.production_reviewers, settings.production_approvals),
     )
     service.subscribe(subscriptions(handlers), on_waiting=log.waiting)
+    follow_previews(service, PreviewComments(forge, forge, service.key, settings.platform_url))
     if settings.tickets_repository is not None:
+        facts = BusFacts(service.bus)
         tickets = Tickets(
             desk=forge,
-            facts=FactPublisher(service.bus),
+            facts=facts,
             key=service.key,
             clock=service.clock,
             repository=settings.tickets_repository,
             platform_url=settings.platform_url,
         )
         service.alongside("feedback", FeedbackReader(service.bus, FEEDBACK, tickets.open).run)
+        watch = TicketWatch(forge, facts, service.key, settings.tickets_repository, settings.tickets_look_seconds)
+        service.alongside("tickets", watch.run)
     service.run()
+
+
+def follow_previews(service: Service, comments: PreviewComments) -> None:
+    """Hear what becomes of previews of pull requests, beside the events."""
+    service.alongside("preview_notes", NoteReader(service.bus, NOTES, comments.note).run)
+    service.alongside("preview_verdicts", VerdictReader(service.bus, VERDICTS, comments.tell).run)
 
 
 def credentials(settings: CicdSettings) -> SecretStr | AppCredentials:

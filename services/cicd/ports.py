@@ -13,7 +13,8 @@ from contracts.envelope import Event
 from contracts.golden_path import GoldenPath
 from contracts.signals import Signal
 from services.cicd.domain import Commit, File, PullRequest, Repository
-from services.cicd.domain.tickets import Ticket
+from services.cicd.domain.previews import Comment
+from services.cicd.domain.tickets import Ticket, TicketRecord, TicketReply
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Values:
     golden_path_version: str
     description: str
     url: str | None
+    path: str | None = None
+    """The directory that the application is in; None where it is the whole repository."""
 
 
 class GoldenPaths(Protocol):
@@ -111,12 +114,28 @@ class Forge(Protocol):
         """Whether there is a deployment environment of this name."""
         ...
 
-    async def put_environment(self, repository: str, name: str) -> None:
-        """Create a deployment environment, or leave the one there is as it is."""
+    async def put_environment(self, repository: str, name: str, *, reviewers: Sequence[str] = ()) -> None:
+        """Create a deployment environment. With `reviewers` (`team/<slug>` of the repository's owner, `user/<login>`)
+        one of them has to agree before a job of it runs; `PermanentError` where there is no such team or person, or
+        where the forge has no reviewers. Where there is one it is left as it is, or becomes like this."""
         ...
 
     async def delete_environment(self, repository: str, name: str) -> None:
         """Remove a deployment environment. Nothing happens where there is none."""
+        ...
+
+    async def protect_branch(self, repository: str, branch: str, *, approvals: int) -> None:
+        """Let nobody rewrite or remove a branch; with `approvals` it moves only by pull requests that so many people
+        have agreed to. `PermanentError` where there is no such branch, or where the forge cannot."""
+        ...
+
+    async def has_run(self, repository: str, workflow: str, *, commit: str, since: datetime) -> bool:
+        """Whether somebody asked for the workflow at this path to run on a commit, at `since` or later."""
+        ...
+
+    async def run_workflow(self, repository: str, workflow: str, *, branch: str) -> None:
+        """Run the workflow at this path on the head of a branch. `PermanentError` where it is not there, or does not
+        let itself be asked."""
         ...
 
     async def branches(self, repository: str, *, prefix: str = "") -> Mapping[str, str]:
@@ -135,6 +154,14 @@ class Forge(Protocol):
         """A file's content on a branch or in a commit, or None where there is no such file."""
         ...
 
+    async def has_directory(self, repository: str, path: str, *, at: str) -> bool:
+        """Whether there is such a directory on a branch or in a commit."""
+        ...
+
+    async def files_in(self, repository: str, path: str, *, at: str) -> Sequence[str]:
+        """The paths of the files right in a directory of a commit; none where there is no such directory."""
+        ...
+
     async def commit(
         self,
         repository: str,
@@ -144,8 +171,10 @@ class Forge(Protocol):
         keep_other_files: bool,
         message: str,
         at: datetime,
+        without: Sequence[str] = (),
     ) -> Commit:
-        """Store a commit of ours, on no branch yet. The same arguments give the same commit."""
+        """Store a commit of ours, on no branch yet; of the files that are kept it leaves those `without` names out. The
+        same arguments give the same commit."""
         ...
 
     async def create_branch(self, repository: str, branch: str, commit: str) -> None:
@@ -155,6 +184,10 @@ class Forge(Protocol):
     async def forward_branch(self, repository: str, branch: str, commit: str) -> None:
         """Move a branch to a descendant of its head. `PermanentError` where `commit` is none, or where the branch is
         protected from us."""
+        ...
+
+    async def put_branch(self, repository: str, branch: str, commit: str) -> None:
+        """Point a branch that exists at a commit, whatever it pointed at: only for branches whose head is ours."""
         ...
 
     async def delete_branch(self, repository: str, branch: str) -> None:
@@ -167,6 +200,10 @@ class Forge(Protocol):
 
     async def pull_requests(self, repository: str, *, head: str) -> Sequence[PullRequest]:
         """Pull requests from the branch `head`, newest first, in whatever state."""
+        ...
+
+    async def pull_request(self, repository: str, number: int) -> PullRequest | None:
+        """A pull request by its number, be its head in the repository or in a fork."""
         ...
 
     async def open_pull_request(self, repository: str, *, head: str, base: str, title: str, body: str) -> PullRequest:
@@ -182,6 +219,22 @@ class Forge(Protocol):
         ...
 
 
+class Conversations(Protocol):
+    """What is said under pull requests."""
+
+    async def find_comment(self, repository: str, number: int, mark: str) -> Comment | None:
+        """The oldest comment whose text begins with this."""
+        ...
+
+    async def add_comment(self, repository: str, number: int, body: str) -> Comment:
+        """Say something. `PermanentError` where nobody may."""
+        ...
+
+    async def edit_comment(self, repository: str, comment: int, body: str) -> None:
+        """Say something else instead. `PermanentError` where the comment is gone."""
+        ...
+
+
 class TicketDesk(Protocol):
     """Where tickets for the platform team are opened."""
 
@@ -193,10 +246,23 @@ class TicketDesk(Protocol):
         """Open a ticket. `PermanentError` where the repository takes none."""
         ...
 
+    async def changed_tickets(self, repository: str, *, label: str, since: datetime | None) -> Sequence[TicketRecord]:
+        """The tickets with this label that have changed at that moment or later (None: all), the earliest change
+        first."""
+        ...
+
+    async def latest_reply(self, repository: str, ticket: TicketRecord) -> TicketReply | None:
+        """What was written under it last; None where nothing was."""
+        ...
+
 
 class Facts(Protocol):
     """What is said to whoever is interested."""
 
     async def say(self, signal: Signal) -> None:
         """Store a fact; once, however often it is said within two minutes."""
+        ...
+
+    async def last_change(self) -> datetime | None:
+        """When that change of a ticket was of which was told last; None where none was."""
         ...

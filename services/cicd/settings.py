@@ -1,10 +1,11 @@
 """This service's knobs. `SLIPWAY_CICD_…` variables of the environment."""
 
+import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class CicdSettings(BaseSettings):
@@ -33,6 +34,13 @@ class CicdSettings(BaseSettings):
     repositories_with_work: Literal["keep", "archive"] = "keep"
     """What becomes of a repository that the platform made and people have worked in, once its environment is deleted.
     It is never deleted."""
+    production_reviewers: Annotated[tuple[str, ...], NoDecode] = Field(default=(), max_length=6)
+    """Who may agree to a production deployment, separated by commas: `team/<slug>`, `user/<login>`. GitHub asks one of
+    them before the job runs; it has that for public repositories, and for private ones by plan."""
+    production_approvals: int | None = Field(default=None, ge=0, le=6)
+    """How many people have to agree to a change of the branch that a production environment deploys from, in a
+    repository that the platform makes; 0 only keeps it from being rewritten or removed. Without it the branch is as the
+    organisation's own rules have it."""
     golden_paths: Path = Path(__file__).resolve().parents[2] / "golden_paths"
     """The directory of golden paths."""
     platform_url: str = "http://127.0.0.1:8000"
@@ -40,6 +48,21 @@ class CicdSettings(BaseSettings):
 
     tickets_repository: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")
     """Where feedback becomes tickets, `owner/name`; without it nobody opens any."""
+    tickets_look_seconds: float = Field(default=60, ge=1, le=3600)
+    """How often the tickets are looked at for what has become of them."""
+
+    @field_validator("production_reviewers", mode="before")
+    @classmethod
+    def _separated(cls, given: object) -> object:
+        return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
+
+    @field_validator("production_reviewers")
+    @classmethod
+    def _are_reviewers(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for reviewer in given:
+            if not re.fullmatch(r"(?:team|user)/[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9_])?", reviewer):
+                raise ValueError("a reviewer is written team/<slug> or user/<login>")
+        return given
 
     @field_validator("forge_url", "platform_url")
     @classmethod

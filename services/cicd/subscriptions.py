@@ -18,8 +18,13 @@ from contracts.topology import CONSUMERS
 from contracts.values import Failure, LeftBehind, Receipt, Resource
 from services.cicd.handlers import PipelineHandlers
 
-FEEDBACK: Final = next(spec for spec in CONSUMERS if (spec.service, spec.stream) == ("cicd", subjects.SIGNALS))
+_DURABLES: Final = {(spec.stream, spec.durable): spec for spec in CONSUMERS if spec.service == "cicd"}
+FEEDBACK: Final = _DURABLES[subjects.SIGNALS, "cicd"]
 """What people tell the platform team is heard beside the events, and becomes tickets."""
+NOTES: Final = _DURABLES[subjects.SIGNALS, "cicd-previews"]
+"""What is decided about previews is done to their branches, and said under their pull requests."""
+VERDICTS: Final = _DURABLES[subjects.ENVIRONMENTS, "cicd-comments"]
+"""What became of them is said there too."""
 
 
 def explain_failure(event: SecretsStored, gave_up: GaveUp) -> StepFailed:

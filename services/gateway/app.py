@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from importlib import metadata, resources
 from pathlib import Path
+from uuid import UUID
 
 import anyio.to_thread
 from pydantic import SecretStr
@@ -15,15 +17,18 @@ from chassis.health import EmbeddedServer
 from chassis.publishing import FactPublisher
 from chassis.service import Service
 from chassis.settings import ChassisSettings, DatabaseSettings, read_secret
+from chassis.signing import SigningKey
 from contracts.application import Target
 from services.gateway.adapters import schema
 from services.gateway.adapters.catalog import BusCatalog
 from services.gateway.adapters.golden_paths import DirectoryOfGoldenPaths
 from services.gateway.adapters.jaeger import JaegerTraces
+from services.gateway.adapters.notifier import BusNotifier
 from services.gateway.adapters.oidc import Client, OpenIdProvider, ProviderSettings
 from services.gateway.adapters.policy import read_policy
 from services.gateway.adapters.postgres import PostgresRequests, PostgresTokens
 from services.gateway.adapters.postgres_deliveries import PostgresDeliveries
+from services.gateway.adapters.postgres_forge_events import PostgresForgeEvents, PostgresMembers
 from services.gateway.adapters.postgres_places import PostgresPlaces
 from services.gateway.adapters.postgres_rollouts import PostgresRollouts
 from services.gateway.adapters.postgres_sessions import (
@@ -56,11 +61,14 @@ from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.deploying import Deploying
 from services.gateway.handlers.feedback import Listening
 from services.gateway.handlers.following import Following
+from services.gateway.handlers.forge_events import Hearsay
 from services.gateway.handlers.keeping import Keeping
 from services.gateway.handlers.living import Living
 from services.gateway.handlers.machines import Machines
 from services.gateway.handlers.maintenance import Maintenance
+from services.gateway.handlers.notifying import Notifying
 from services.gateway.handlers.planning import Planning
+from services.gateway.handlers.previews import Previews
 from services.gateway.handlers.quotas import Quotas
 from services.gateway.handlers.reading import Reading
 from services.gateway.handlers.remembering import Remembering
@@ -119,11 +127,13 @@ def main() -> None:
     )
     facts = FactPublisher(service.bus)
     telling = Telling(reading, facts, service.key.derive, service.clock)
+    steering = Steering(settling, wishing, quotas)
+    hearsay = _hearsay(settings, database, asking, steering, telling)
     runtime = _runtime(settings)
     gateway = Gateway(
         asking=asking,
         applications=Applications(asking, Target(frozenset(settings.ingresses), frozenset(settings.caches))),
-        steering=Steering(settling, wishing, quotas),
+        steering=steering,
         living=Living(settling, wishing),
         planning=planning,
         rollouts=Rollouts(rollouts, catalog, golden_paths, service.clock),
@@ -135,11 +145,13 @@ def main() -> None:
             wishing=wishing,
             quotas=quotas,
         ),
+        notifying=Notifying(BusNotifier(service.bus), _webhook_secrets(settings), service.key.derive),
+        hearsay=hearsay,
         reading=reading,
         remembering=Remembering(reading, catalog),
         reviewing=Reviewing(catalog),
         telling=telling,
-        listening=Listening(facts, service.key.derive, service.clock),
+        listening=Listening(facts, catalog, service.key.derive, service.clock),
         deploying=Deploying(
             reading=reading,
             catalog=catalog,
@@ -200,6 +212,7 @@ def main() -> None:
     service.alongside(
         "keeping", Keeping(settling, settings.care_interval_seconds, settings.republish_after_seconds).run
     )
+    service.alongside("forge_events", hearsay.run)
     rolling = Rolling(rollouts, asking, settings.rollout_interval_seconds, settings.rollout_lease_seconds)
     service.alongside("rollouts", rolling.run)
     # The last given ends first: nobody new, then what is under way, then what it stands on.
@@ -268,6 +281,11 @@ def _secret(path: Path | None) -> SecretStr | None:
     return read_secret(path) if path is not None else None
 
 
+def _webhook_secrets(settings: GatewaySettings) -> Callable[[UUID, int], SecretStr] | None:
+    path = settings.webhooks_key_file
+    return SigningKey.from_file(path).secret if path is not None else None
+
+
 def _source(settings: GatewaySettings) -> Source | None:
     if settings.webhook_secret_file is None:
         return None
@@ -276,6 +294,18 @@ def _source(settings: GatewaySettings) -> Source | None:
         settings.environments_repository,
         f"refs/heads/{settings.environments_branch}",
         settings.platform_login,
+    )
+
+
+def _hearsay(
+    settings: GatewaySettings, database: Database, asking: Asking, steering: Steering, telling: Telling
+) -> Hearsay:
+    logins = {login.lower(): person for login, person in settings.github_logins.items()}
+    return Hearsay(
+        secret=_secret(settings.github_webhook_secret_file),
+        events=PostgresForgeEvents(database),
+        previews=Previews(asking, steering, telling, PostgresMembers(database), logins),
+        telling=telling,
     )
 
 

@@ -44,6 +44,14 @@ class GatewaySettings(BaseSettings):
     """How often the places that environments take are held against the catalog."""
     webhook_secret_file: Path | None = None
     """Holds the secret with which the forge signs its webhooks; without one none is heard."""
+    webhooks_key_file: Path | None = None
+    """Holds the platform's key for the secrets of webhooks (32 bytes, hex), the same as the notifier's; without one
+    none can be made."""
+    github_webhook_secret_file: Path | None = None
+    """Holds the secret with which GitHub signs what it tells at `/api/v1/github/events`; without one nothing is
+    heard."""
+    github_logins: dict[str, str] = {}
+    """Who people are here whose login on GitHub is another one (JSON)."""
     environments_repository: str = "platform/environments"
     """Pushes to which repository count."""
     environments_branch: str = "main"

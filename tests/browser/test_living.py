@@ -6,6 +6,7 @@ from functools import partial
 
 from playwright.sync_api import Page, expect
 
+from contracts.events import EnvironmentRequested
 from contracts.plans import PlannedChange
 from contracts.step_log import Waiting
 from contracts.values import Resource
@@ -146,6 +147,25 @@ def test_nothing_typed_is_lost_and_an_error_stands_beside_its_field(visit: Visit
     expect(page.get_by_label("Branch")).to_have_value("feature/x")
     expect(page.get_by_label("Instances")).to_have_value("99")
     expect(page.get_by_text("Nothing was changed.")).to_be_visible()
+
+
+def test_an_application_in_a_directory_is_asked_for_by_it(visit: Visit, stack: Stack) -> None:
+    page = visit.window(stack.session())
+    page.goto(f"{stack.url}/create/nodejs-api?name=demo-api")
+    expect(page.get_by_label("Directory")).to_be_hidden()
+    page.get_by_text("One of several applications in the repository").click()
+    page.get_by_label("Directory").fill("../orders")
+    page.get_by_role("button", name="Review").click()
+    expect(page.get_by_label("Directory")).to_have_value("../orders")
+    expect(page.locator("#wrong-path")).to_contain_text("a path within a repository")
+    page.get_by_label("Directory").fill("services/orders")
+    page.get_by_role("button", name="Review").click()
+    expect(page.get_by_text("services/orders")).to_be_visible()
+    page.get_by_role("button", name="Create").click()
+    page.wait_for_url(re.compile("/runs/"))
+    (said,) = stack.rig.log.events_said
+    assert isinstance(said, EnvironmentRequested)
+    assert said.data.spec.path == "services/orders"
 
 
 def test_the_form_follows_the_kind_and_keeps_what_was_typed(visit: Visit, stack: Stack) -> None:

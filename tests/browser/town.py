@@ -14,10 +14,11 @@ from contracts.step_log import Waiting
 from contracts.values import Resource
 from services.gateway.handlers.settling import Answered
 from services.gateway.ports import TraceSpan
+from tests.browser import office
+from tests.browser.office import HOOK, LONG, REHEARSED, ROLLOUT
 from tests.browser.stack import STEPS, Stack, begin, fail, make, step, write
 from tests.unit.gateway.rig import end, path
 
-LONG: Final = "a-name-that-has-exactly-40-characters-42"
 HEALTHS: Final = ("healthy", "degraded", "down", "unknown")
 
 
@@ -30,13 +31,18 @@ def pages(runs: dict[str, UUID]) -> dict[str, str]:
         "create": "/create",
         "create-form": "/create/nodejs-api",
         "runs": "/runs",
+        "runs-nothing-matches": "/runs?state=undoing&by=me&golden_path=worker",
         "golden-paths": "/golden-paths",
         "golden-path": "/golden-paths/nodejs-api",
         "graph": "/graph",
         "insights": "/insights",
         "audit": "/audit",
         "feedback": "/feedback",
+        "notifications": "/notifications",
+        "webhooks": "/webhooks",
         "tokens": "/tokens",
+        "rollouts": "/rollouts",
+        "rollout-form": "/rollouts/new?golden_path=nodejs-api",
         "not-there": "/environments/not-there",
     }
     if runs:
@@ -47,6 +53,9 @@ def pages(runs: dict[str, UUID]) -> dict[str, str]:
         found["graph-of-one"] = "/graph?environment=demo-api"
         for name, run in runs.items():
             found[f"run-{name}"] = f"/runs/{run}"
+        found["webhook"] = f"/webhooks/{HOOK}"
+        for name, rollout in (("rollout-under-way", ROLLOUT), ("rollout-rehearsed", REHEARSED)):
+            found[name] = f"/rollouts/{rollout}"
         found["log-busy"] = f"/runs/{runs['busy']}/log"
         found["trace"] = f"/runs/{runs['demo-api']}/trace"
     return found
@@ -66,9 +75,14 @@ async def a_few(stack: Stack) -> dict[str, UUID]:
     await _deploy(stack, "demo-api", "1" * 7, b"broken")
     await _deploy(stack, "demo-api", "2" * 7, b"second")
     await make(stack, LONG, branch="feature/a-branch-whose-name-is-long-enough-to-wrap", seconds=75)
-    await make(stack, "ledger", person="bob", seconds=30)
+    ledger = await make(stack, "ledger", person="bob", seconds=30)
     stack.facts |= {
-        "ledger": {"running": "down", "running_reason": "No connection to the database.", "deployment": "failed"}
+        "ledger": {
+            "running": "down",
+            "running_reason": "No connection to the database.",
+            "deployment": "failed",
+            "spec": ledger.request.run.spec.model_copy(update={"golden_path_version": "0.9.0"}),
+        }
     }
     broken = await fail(stack, "broken-api", branch="feature/x")
     stack.clock.moved = timedelta(seconds=-20)
@@ -81,6 +95,9 @@ async def a_few(stack: Stack) -> dict[str, UUID]:
     write(stack, busy, "secrets", "OpenBao does not answer", level="warning", waiting=waiting)
     stack.clock.moved = timedelta()
     _tell_the_year(stack)
+    await office.say(stack)
+    office.notify(stack)
+    office.roll_out(stack)
     return {name: one.request.event_id for name, one in (("demo-api", kept), ("broken", broken), ("busy", busy))}
 
 

@@ -38,7 +38,7 @@ def _story(name: str = "shop", team: str = "payments", *, ago: timedelta = HOUR)
 
 
 def _deployment(number: int, state: str, *, ago: timedelta, environment: str = "shop") -> Any:
-    data = {"deployment_id": f"d{number}", "state": state, "commit": "a" * 40, "branch": "main", "author": "ada"}
+    data = {"deployment_id": f'd"{number}\0', "state": state, "commit": "a" * 40, "branch": "main", "author": "ada"}
     return heard(DeploymentRecorded, environment, data, time=AT - ago)
 
 
@@ -62,8 +62,8 @@ async def test_runs_deployments_and_what_happened_are_counted(real: Real, review
         _deployment(1, "queued", ago=timedelta(minutes=30)),
         _deployment(1, "succeeded", ago=timedelta(minutes=20)),
         _deployment(2, "failed", ago=timedelta(minutes=10)),
-        heard(SurveyAnswered, None, {"person": "ada", "score": 4}, time=AT - HOUR / 4),
-        heard(TicketOpened, None, {"ticket": "1", "title": "x", "url": "https://tickets.test/1"}, time=AT - HOUR / 4),
+        heard(SurveyAnswered, None, {"person": "ada", "score": 4, "text": 'a\0"score":5'}, time=AT - HOUR / 4),
+        heard(TicketOpened, None, {"ticket": "1", "title": "x\0", "url": "https://tickets.test/1"}, time=AT - HOUR / 4),
     )
 
     [period] = (await reviewing.insights(GetInsights(months=1))).periods
@@ -97,7 +97,7 @@ async def test_only_what_is_the_teams_is_counted_for_it(real: Real, reviewing: R
 async def test_the_audit_names_who_did_what_newest_first(real: Real, reviewing: Reviewing) -> None:
     story = _story().create().ready().update(parameters={"instances": 3}).create().ready()
     spec = story.request.data.spec
-    story.add(EnvironmentExtended, Expiry(spec=spec, requested_by="bob", reason="demo on Friday"), source="gateway")
+    story.add(EnvironmentExtended, Expiry(spec=spec, requested_by="bob", reason="demo on Friday\0"), source="gateway")
     story.add(DriftDetected, Drift(spec=spec, differing=()), source="catalog")
     await stored(real, story, _story("other", "search"))
 
@@ -110,7 +110,7 @@ async def test_the_audit_names_who_did_what_newest_first(real: Real, reviewing: 
         ("shop", "environment_update_requested", "ada"),
         ("shop", "environment_requested", "ada"),
     ]
-    assert entries[2].reason == "demo on Friday"
+    assert entries[2].reason == "demo on Friday\0"
     assert "parameters.instances" in entries[3].detail
     assert [one.team for one in entries] == ["search", *["payments"] * 4]
 
@@ -130,7 +130,7 @@ async def test_the_audit_is_narrowed(
     real: Real, reviewing: Reviewing, conditions: dict[str, Any], found: list[str]
 ) -> None:
     story = _story()
-    extended = Expiry(spec=story.request.data.spec, requested_by="bob")
+    extended = Expiry(spec=story.request.data.spec, requested_by="bob", reason='\0"requested_by":"eve"')
     story.create().ready().add(EnvironmentExtended, extended, source="gateway")
     await stored(real, story, _story("other", "search"))
 

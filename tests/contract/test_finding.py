@@ -226,7 +226,7 @@ async def test_forgotten_is_what_nobody_touched_or_deployed_to(world: World) -> 
     assert await found(world, forgotten_days=2, sort="last_activity_at") == ["forgotten", "recent"]
 
 
-async def test_duplicates_are_of_one_kind_repository_and_branch(world: World) -> None:
+async def test_duplicates_are_of_one_kind_repository_branch_and_directory(world: World) -> None:
     shared: dict[str, Any] = {"repository": "acme/shop"}
     await stored(
         world,
@@ -234,6 +234,7 @@ async def test_duplicates_are_of_one_kind_repository_and_branch(world: World) ->
         Story(KEY, "two", owner=by("search"), **shared).create().ready(),
         Story(KEY, "staging", kind="staging", **shared),
         Story(KEY, "other-branch", branch="x", **shared),
+        Story(KEY, "other-directory", path="services/x", **shared),
         Story(KEY, "gone", **shared).create().ready().delete().deleted(),
     )
 

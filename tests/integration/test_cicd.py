@@ -21,7 +21,7 @@ from contracts.events import (
     PipelineRemoved,
     SecretsStored,
 )
-from contracts.signals import FeedbackGiven, TicketOpened
+from contracts.signals import FeedbackGiven, TicketChanged, TicketOpened
 from contracts.topology import inbox_prefix
 from contracts.values import EnvironmentSpec, Receipt
 from deploy.embedded.local_http import answers
@@ -69,6 +69,7 @@ def _environment(home: Path, nats: RunningNats, forge: ForgeProcess, health_port
         "SLIPWAY_CICD_FORGE_SECONDS_BETWEEN_WRITES": "0",
         "SLIPWAY_CICD_PLATFORM_URL": "http://127.0.0.1:8000",
         "SLIPWAY_CICD_TICKETS_REPOSITORY": TICKETS,
+        "SLIPWAY_CICD_TICKETS_LOOK_SECONDS": "1",
     }
 
 
@@ -211,3 +212,18 @@ async def test_feedback_becomes_one_ticket_however_often_it_is_said(platform: Pl
     assert sorted(str(issue.number) for issue in issues) == ["1", "2"]
     assert (ticket.data.ticket, ticket.data.feedback_id) == (f"{TICKETS}#1", given.id)
     assert str(ticket.data.url).endswith(f"/{TICKETS}/issues/1")
+
+    async def change(state: str) -> TicketChanged | None:
+        last = await log.said_by["deploy"].last(subjects.SIGNALS, "signal.platform.ticket_changed")
+        found = TicketChanged.model_validate_json(last.data) if last and last.data else None
+        return found if found is not None and found.data.state == state else None
+
+    await until(lambda: change("open"), what="the word that the tickets are there")
+    issue = platform.forge.client().get_repo(TICKETS).get_issue(1)
+    issue.create_comment("Which log?")
+    issue.create_comment("It is readable now.")
+    issue.edit(state="closed", state_reason="completed")
+    closed: TicketChanged = await until(lambda: change("closed"), what="the word that the ticket is closed")
+    assert (closed.data.feedback_id, closed.data.outcome, closed.data.replies) == (given.id, "completed", 2)
+    assert closed.data.reply is not None
+    assert closed.data.reply.text == "It is readable now."

@@ -1,5 +1,7 @@
 """The embedded platform as a person runs it: commands in, processes and files out."""
 
+import asyncio
+import json
 import os
 import signal
 import socket
@@ -11,14 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nats
 import psutil
 import psycopg
 import pytest
 
-from deploy.embedded import leftovers, postgres
+from deploy.embedded import leftovers, postgres, reader_commands
+from deploy.embedded.errors import PlatformError
 from deploy.embedded.home import Home
 from deploy.embedded.keys import Keys
 from deploy.embedded.local_http import answers, request_json
+from deploy.embedded.platform import Platform
 from deploy.embedded.ports import EPHEMERAL_START, Ports, free_base
 from deploy.embedded.processes import PROJECT
 
@@ -109,6 +114,57 @@ def test_every_part_is_ready_in_a_home_with_a_long_and_awkward_path(running: OnT
     _, table = running.run("status")
     for part in PARTS.split(","):
         assert any(line.split()[0:3:2] == [part, "yes"] for line in table.splitlines()), table
+
+
+def test_a_reader_comes_and_goes_while_the_bus_runs(
+    running: OnThisMachine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bus = running.pid_of("nats-server")
+    seed = running.home.keys / "nats-reader-payments-ci.nk"
+    code, output = running.run("readers", "add", "payments-ci", "--team", "payments")
+    assert code == 0, output
+    assert str(seed) in output
+    assert seed.stat().st_mode & 0o777 == 0o600
+    was = seed.read_text()
+    assert asyncio.run(_may_connect(running, was))
+
+    monkeypatch.setenv("SLIPWAY_HOME", str(running.home.root))
+    platform = Platform.as_recorded()
+    launches = {part.name: part.launch() for part in platform.parts if part.name == "nats"}
+    assert not platform.supervisor.outdated(launches), "a reader is no reason to restart the bus"
+    with pytest.raises(PlatformError, match="is a reader of payments"):
+        reader_commands.add("payments-ci", "search")
+    with pytest.raises(PlatformError, match="not a team"):
+        reader_commands.add("search-ci", "search.>")
+    reader_commands.show("json")
+    assert json.loads(capsys.readouterr().out) == [{"name": "payments-ci", "team": "payments"}]
+
+    reader_commands.remove("payments-ci")
+    assert not asyncio.run(_may_connect(running, was))
+    assert not seed.exists()
+    with pytest.raises(PlatformError, match="no reader payments-ci"):
+        reader_commands.remove("payments-ci")
+    assert running.pid_of("nats-server") == bus
+
+
+async def _may_connect(running: OnThisMachine, seed: str) -> bool:
+    async def ignore(_: Exception) -> None: ...
+
+    try:
+        client = await nats.connect(
+            f"nats://127.0.0.1:{running.ports['nats']}",
+            nkeys_seed_str=seed,
+            allow_reconnect=False,
+            inbox_prefix=b"_INBOX_payments-ci",
+            error_cb=ignore,
+        )
+    except nats.errors.Error:
+        return False
+    try:
+        await client.jetstream().pull_subscribe_bind("payments-ci", stream="FEEDS")
+        return client.is_connected
+    finally:
+        await client.close()
 
 
 def test_a_second_up_says_that_it_is_running_and_starts_nothing(running: OnThisMachine) -> None:

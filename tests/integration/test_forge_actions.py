@@ -1,6 +1,7 @@
 """Workflows that run for real: a forge, repositories with small workflows, `act`."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -590,3 +591,93 @@ def test_who_may_not_write_may_not_start_anything_and_strangers_see_nothing(
     for path in ("/jobs/1?api-version=2.0", "/jobs/999999999999999999", "/jobs/x", ""):
         answer = forge.http.get(f"{forge.url}/_services/token{path}")
         assert answer.status_code in (401, 404)
+
+
+OWN_TOKEN = """
+on: push
+permissions: {contents: read}
+jobs:
+  reads:
+    runs-on: ubuntu-latest
+    steps:
+      - name: Ask
+        env: {TOKEN: "${{ github.token }}", OTHER: "NEIGHBOUR"}
+        run: |
+          ask() {
+            echo "$2=$(curl -s -o /dev/null -w '%{http_code}' -X "$1" -H "Authorization: Bearer $TOKEN" \
+              -d "${4:-}" "$GITHUB_API_URL/$3")"
+          }
+          ask GET own "repos/$GITHUB_REPOSITORY/contents/.github"
+          ask GET neighbours "repos/$OTHER"
+          ask PUT write "repos/$GITHUB_REPOSITORY/contents/new" '{"message":"x","content":"eA=="}'
+          ask POST issue "repos/$GITHUB_REPOSITORY/issues" '{"title":"x"}'
+          ask GET variables "repos/$GITHUB_REPOSITORY/actions/variables"
+          ask GET people user
+          ask POST repository orgs/acme/repos '{"name":"made-by-a-job"}'
+          echo "the token is $TOKEN"
+          echo "$TOKEN" | sed 's/./& /g'
+  writes:
+    runs-on: ubuntu-latest
+    needs: reads
+    permissions: {contents: write, issues: write}
+    steps:
+      - uses: actions/checkout@v6
+      - name: Push
+        env: {TOKEN: "${{ secrets.GITHUB_TOKEN }}"}
+        run: |
+          git -c user.name=ci -c user.email=ci@b.test commit --quiet --allow-empty --message "From a job"
+          git push --quiet "http://x:$TOKEN@${GITHUB_SERVER_URL#http://}/$GITHUB_REPOSITORY" HEAD:main
+          curl -s --fail -o /dev/null -H "Authorization: Bearer $TOKEN" -d '{"title":"From a job"}' \
+            "$GITHUB_API_URL/repos/$GITHUB_REPOSITORY/issues"
+"""
+
+
+def test_a_jobs_own_token_does_what_its_workflow_says_and_dies_with_it(project: Project, forge: ForgeProcess) -> None:
+    neighbour = forge.client().get_organization("acme").create_repo(f"app-{next(_NUMBERS)}").full_name
+    project.push(workflow(OWN_TOKEN.replace("NEIGHBOUR", neighbour)))
+    (run,) = project.ended()
+    assert run["conclusion"] == "success", project.said(run)
+
+    lines = [line.split(" ", 1)[1] for line in project.log(project.job(run, "reads")).splitlines()]
+    assert [line for line in lines if re.fullmatch("[a-z]+=[0-9]{3}", line)] == [
+        "own=200", "neighbours=404", "write=403", "issue=403", "variables=403", "people=403", "repository=403"
+    ]  # fmt: skip
+    assert "the token is ***" in lines
+    token = next(line for line in lines if line.startswith("g h s _")).replace(" ", "")
+    assert token not in project.said(run)
+    late = forge.http.get(f"{forge.api}/repos/{project.repo.full_name}", headers={"Authorization": f"Bearer {token}"})
+    assert late.status_code == 401, "the token died with its job"
+
+    assert [issue["user"]["login"] for issue in project.get("/issues")] == ["github-actions[bot]"]
+    assert project.get("/commits")[0]["commit"]["message"].strip() == "From a job"
+    assert len(project.runs()) == 1, "what a job's token pushes starts nothing"
+
+
+def test_a_directory_of_its_own_is_where_every_job_of_a_workflow_works(project: Project) -> None:
+    text = f"""
+    on:
+      push:
+        paths: ["services/a/**"]
+    defaults: {{run: {{working-directory: services/a}}}}
+    jobs:
+      one:
+        {_QUICK}
+        outputs: {{place: "${{{{ steps.here.outputs.place }}}}"}}
+        steps:
+          - uses: actions/checkout@v6
+          - name: Look
+            id: here
+            run: echo "place=$(cat place)" >> "$GITHUB_OUTPUT"
+      two:
+        {_QUICK}
+        needs: one
+        steps:
+          - uses: actions/checkout@v6
+          - name: Look again
+            run: test "${{{{ needs.one.outputs.place }}}}" = "$(cat place)"
+    """
+    project.push(workflow(text) | {"services/a/place": "here", "services/b/place": "there"})
+    (run,) = project.ended()
+    assert run["conclusion"] == "success", project.said(run)
+    project.push({"services/b/place": "elsewhere"})
+    assert len(project.runs()) == 1

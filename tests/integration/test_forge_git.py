@@ -167,6 +167,25 @@ def test_pushes_are_refused_by_role_and_by_archiving(forge: ForgeProcess, repo: 
     git("fetch", "origin", at=work)
 
 
+def test_a_protected_branch_is_not_rewritten_or_removed_by_a_push(
+    forge: ForgeProcess, repo: Repository, tmp_path: Path
+) -> None:
+    must_be_there = ("required_status_checks", "enforce_admins", "required_pull_request_reviews", "restrictions")
+    protection = f"{repo.url}/branches/stable/protection"
+    work = clone(forge, repo, tmp_path, "slipway")
+    git("push", "-q", "origin", "main:stable", at=work)
+    repo.requester.requestJsonAndCheck("PUT", protection, input=dict.fromkeys(must_be_there))
+    first = commit(work, "a")
+    git("push", "-q", "origin", "main:stable", at=work)
+    git("commit", "-q", "--amend", "-m", "Rewritten", at=work)
+    assert "cannot be rewritten" in git("push", "--force", "origin", "main:stable", at=work, succeeds=False)
+    assert "cannot be deleted" in git("push", "origin", ":stable", at=work, succeeds=False)
+    assert repo.get_branch("stable").commit.sha == first
+    git("push", "-q", "--force", "origin", "main:mine", at=work)
+    repo.requester.requestJsonAndCheck("DELETE", protection)
+    git("push", "-q", "--force", "origin", "main:stable", at=work)
+
+
 def test_a_pack_beyond_the_limit_is_refused(forge: ForgeProcess, repo: Repository, tmp_path: Path) -> None:
     work = clone(forge, repo, tmp_path)
     (work / "big").write_bytes(os.urandom(6 * 1024 * 1024))

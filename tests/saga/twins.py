@@ -17,7 +17,7 @@ from chassis.service import Service
 from chassis.settings import ChassisSettings
 from chassis.step_log import StepLog
 from contracts.topology import STEPS
-from services.cicd.ports import Forge
+from services.cicd.ports import Conversations, Forge
 from services.notifier.ports import Messenger
 from services.provisioner.ports import EnvironmentsRepository, Infrastructure
 from services.secrets.adapters.log import LogHistory
@@ -80,7 +80,9 @@ def main() -> None:
             log,
         ),
         "secrets": lambda: twins.secrets(cast("Vault", Remote(socket, "vault")), LogHistory(service.bus), log),
-        "cicd": lambda: twins.cicd(cast("Forge", Remote(socket, "forge")), log),
+        "cicd": lambda: twins.cicd(
+            service, cast("Forge", Remote(socket, "forge")), cast("Conversations", Remote(socket, "forge")), log
+        ),
     }
     service.subscribe(tables[name](), on_waiting=log.waiting)
     service.run()

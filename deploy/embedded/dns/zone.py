@@ -27,6 +27,11 @@ ns.{zone} 60 IN A 127.0.0.1
 _SOA = dns.rdatatype.SOA
 
 
+def new_zone(name: str) -> str:
+    """The text of a zone without any environment (RFC 1035, section 5)."""
+    return _NEW_ZONE.format(zone=dns.name.from_text(name).to_text())
+
+
 class ZoneFileError(RuntimeError):
     """The zone's file exists and cannot be read; it is never overwritten by guess."""
 

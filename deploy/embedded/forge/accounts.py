@@ -1,5 +1,6 @@
 """People and organisations. Both have ids from one sequence that are never used again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -37,11 +38,24 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Grant:
+    """What a job's token may do: something in one repository, nothing in any other."""
+
+    repository_id: int
+    permissions: Mapping[str, str]
+    """By GitHub's names for them: `read` or `write`."""
+    role: Role = "none"
+    """What that means for the request that is being answered."""
+
+
+@dataclass(frozen=True)
 class Principal:
-    """Who is calling. An admin may do everything, as a site administrator of GitHub Enterprise."""
+    """Who is calling. An admin may do everything, as a site administrator of GitHub Enterprise; who has a `grant` may
+    do that and nothing else."""
 
     account: Account
     admin: bool
+    grant: Grant | None = None
 
 
 def _account(row: Row) -> Account:

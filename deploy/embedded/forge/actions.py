@@ -48,6 +48,7 @@ class EnvironmentChange(Body):
     wait_timer: int = Field(default=0, ge=0, le=43_200)
     prevent_self_review: bool = False
     deployment_branch_policy: BranchPolicy | None = None
+    reviewers: list[dict[str, Any]] | None = Field(default=None, max_length=6)
 
 
 # Environments
@@ -112,6 +113,9 @@ def put_environment(
     policy = body.deployment_branch_policy
     if policy is not None and policy.protected_branches == policy.custom_branch_policies:
         raise unprocessable("protected_branches and custom_branch_policies cannot have the same value")
+    if body.reviewers:
+        # As GitHub answers where the plan of the owner has none.
+        raise unprocessable("Failed to create the environment protection rule: this forge asks no reviewers")
     now = timestamp()
     access.forge.store.execute(
         "INSERT INTO environments (repository_id, name, protection, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"

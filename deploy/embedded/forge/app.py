@@ -20,12 +20,15 @@ from deploy.embedded.forge import (
     contents,
     deployments,
     errors,
+    forks,
     git_data,
     hook_routes,
     issue_labels,
     issues,
     labels,
     merges,
+    organisation_hooks,
+    protection,
     pulls,
     refs,
     repositories,
@@ -49,6 +52,7 @@ from deploy.embedded.forge.urls import Urls
 from deploy.embedded.forge.workflows import routes as workflow_routes
 from deploy.embedded.forge.workflows.actions import Actions
 from deploy.embedded.forge.workflows.identity import ISSUER_PATH
+from deploy.embedded.forge.workflows.job_tokens import JobTokens
 from deploy.embedded.forge.workflows.pages import RunPages
 
 # Order matters within a repository: `/commits/{ref}/status` before `/commits/{ref}`.
@@ -58,6 +62,8 @@ _ROUTERS = (
     git_data.router,
     refs.router,
     contents.router,
+    # Before `/branches/{branch}`, as above.
+    protection.router,
     # Before `/commits/{ref}`, as above.
     workflow_routes.router,
     commits.router,
@@ -70,6 +76,8 @@ _ROUTERS = (
     actions.router,
     deployments.router,
     hook_routes.router,
+    organisation_hooks.router,
+    forks.router,
     repositories.router,
 )
 
@@ -82,7 +90,8 @@ def build(settings: ForgeSettings, listeners: Sequence[PushListener] = ()) -> AS
     store = Store(data / "forge.db")
     accounts, records, urls = Accounts(store), Repositories(store), Urls(settings.url)
     accounts.ensure_first_organisations()
-    tokens = Tokens(settings.tokens_file, accounts)
+    job_tokens = JobTokens(accounts)
+    tokens = Tokens(settings.tokens_file, accounts, job_tokens.principal)
     git = Git(data, pack_limit_bytes=settings.pack_limit_bytes)
     deliveries = Deliveries(settings, store)
     hooks = Hooks(store, git, urls, deliveries.wake)
@@ -93,12 +102,13 @@ def build(settings: ForgeSettings, listeners: Sequence[PushListener] = ()) -> AS
         merges.PullsFollowBranches(forge),
         hooks.say_push,
     ]
-    workflows = Actions(forge, data)
+    workflows = Actions(forge, data, job_tokens)
     workflows.listen()
     pushes.listeners += listeners
     guarded = Guard(
         _routes(forge, deliveries, workflows),
         url=settings.url,
+        hosts=settings.hosts,
         tokens=tokens,
         limit=RateLimit(settings.requests_per_hour),
         repositories=records,

@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import hmac
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -56,8 +57,10 @@ class Tokens:
     """The tokens of `path`, read again whenever the file changes. Raises TokensFileError at the start only; later a
     broken file is logged and the last good one stays in force."""
 
-    def __init__(self, path: Path, accounts: Accounts) -> None:
+    def __init__(self, path: Path, accounts: Accounts, jobs: Callable[[str], Principal | None]) -> None:
+        """`jobs` knows the tokens of jobs that are under way."""
         self._path = path
+        self._jobs = jobs
         self._accounts = accounts
         self._lock = threading.Lock()
         self._stamp = self._file_stamp()
@@ -111,7 +114,7 @@ class Tokens:
         for known in self._current():
             if hmac.compare_digest(known.digest, digest):
                 found = known.principal
-        return found
+        return found or self._jobs(token)
 
 
 def _token(authorization: str | None) -> str | None:

@@ -34,7 +34,7 @@ def _comment_shape(access: Access, row: Row, issue: Row) -> dict[str, Any]:
         "issue_url": f"{access.url}/issues/{issue['number']}",
         "body": row["body"],
         "user": threads.account_shape(access, row["author_id"]),
-        "author_association": "MEMBER",
+        "author_association": threads.association(access, row["author_id"]),
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
     }

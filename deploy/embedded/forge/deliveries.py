@@ -7,6 +7,7 @@ Invariant: a delivery ends as delivered (a 2xx answer) or given up after the las
 import asyncio
 import hashlib
 import hmac
+import socket
 import time
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -54,13 +55,22 @@ def signed_headers(row: Row, body: bytes) -> dict[str, str]:
 
 
 def _dialled(url: str) -> tuple[str, str]:
-    """The URL with names below `localhost` replaced by their address (glibc does not know them), and the Host."""
+    """The URL with names below `localhost` replaced by their address, and the Host. May wait for a name server."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         port = f":{parts.port}" if parts.port is not None else ""
-        return parts._replace(netloc=f"127.0.0.1{port}").geturl(), parts.netloc
+        return parts._replace(netloc=f"{_address(host)}{port}").geturl(), parts.netloc
     return url, parts.netloc
+
+
+def _address(host: str) -> str:
+    """This machine's own, unless somebody has said where a name below `localhost` is (a network of containers does);
+    glibc by itself does not know such names."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return "127.0.0.1"
 
 
 class Deliveries:
@@ -123,7 +133,7 @@ class Deliveries:
         code: int | None = None
         # Checked again: what was stored may be from before a rule.
         if is_loopback_url(row["url"]):
-            url, host = _dialled(row["url"])
+            url, host = await run_in_threadpool(_dialled, row["url"])
             try:
                 async with client.stream(
                     "POST", url, content=body, headers=signed_headers(row, body) | {"Host": host}

@@ -192,8 +192,15 @@ def create_deployment_status(
     body: Annotated[NewDeploymentStatus, Depends(json_body(NewDeploymentStatus))],
     access: Writable,
 ) -> dict[str, Any]:
-    """Say how a deployment goes. A success makes the environment's earlier ones inactive, unless `auto_inactive` is
-    false."""
+    """Say how a deployment goes."""
+    return add_status(access, deployment_id, body)
+
+
+def add_status(
+    access: Access, deployment_id: int, body: NewDeploymentStatus, workflow_run: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A new status; `workflow_run` is the run that makes the deployment, where one does. A success makes the
+    environment's earlier deployments inactive, unless `auto_inactive` is false."""
     deployment = _find(access, deployment_id)
     with access.forge.store.transaction():
         status_id = _insert_status(access, deployment_id, body.state, body)
@@ -209,6 +216,7 @@ def create_deployment_status(
             "action": "created",
             "deployment": _shape(access, deployment),
             "deployment_status": _status_shape(access, deployment, row),
+            "workflow_run": workflow_run,
         },
     )
     return _status_shape(access, deployment, row)

@@ -64,6 +64,19 @@ set -eu
 { printf '%s\\n' "$SLIPWAY_PUSH_BY"; cat; } >"$SLIPWAY_PUSH_FILE.part"
 mv "$SLIPWAY_PUSH_FILE.part" "$SLIPWAY_PUSH_FILE"
 """
+PROTECTED_FILE: Final = "protected-branches"
+"""In a repository's directory: the refs that are neither rewritten nor removed, one a line."""
+_UPDATE: Final = """\
+#!/bin/sh
+# Refuses to rewrite or remove a protected branch. Git hands over the ref, the old and the new commit.
+[ -f "$GIT_DIR/protected-branches" ] || exit 0
+grep --quiet --line-regexp --fixed-strings -e "$1" "$GIT_DIR/protected-branches" || exit 0
+case "$3" in
+*[!0]*) git merge-base --is-ancestor "$2" "$3" && exit 0; echo "Protected branch: it cannot be rewritten." >&2 ;;
+*) echo "Protected branch: it cannot be deleted." >&2 ;;
+esac
+exit 1
+"""
 
 
 class GitError(Exception):
@@ -84,7 +97,7 @@ class Ran:
 
 
 class Git:
-    """The repositories under `data`: `repositories/<id>.git`, the shared configuration and the one hook."""
+    """The repositories under `data`: `repositories/<id>.git`, the shared configuration and the hooks."""
 
     def __init__(self, data: Path, *, pack_limit_bytes: int) -> None:
         self.root = data / "repositories"
@@ -95,9 +108,10 @@ class Git:
         configuration = data / "gitconfig"
         quoted = '"' + str(self._hooks).replace("\\", "\\\\").replace('"', '\\"') + '"'
         configuration.write_text(_CONFIGURATION.format(hooks=quoted, pack_limit_bytes=pack_limit_bytes))
-        hook = self._hooks / "post-receive"
-        hook.write_text(_POST_RECEIVE)
-        hook.chmod(0o700)
+        for name, script in {"post-receive": _POST_RECEIVE, "update": _UPDATE}.items():
+            hook = self._hooks / name
+            hook.write_text(script)
+            hook.chmod(0o700)
         executable = shutil.which("git")
         if executable is None:
             raise GitError("--version", 127, "git is not installed: apt-get install git")

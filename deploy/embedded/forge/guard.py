@@ -9,6 +9,7 @@ must not come from another origin, and the Host must be ours (DNS rebinding).
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from deploy.embedded.forge.accounts import Principal
 from deploy.embedded.forge.auth import Tokens
 from deploy.embedded.forge.errors import ForgeError
 from deploy.embedded.forge.records import Repositories
+from deploy.embedded.forge.workflows.job_tokens import narrowed
 
 API_PREFIX: Final = "/api/v3"
 OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/assets/forge.css"})
@@ -79,10 +81,20 @@ def is_api(path: str) -> bool:
 class Guard:
     """ASGI middleware. Puts the caller under `principal` in the request's state."""
 
-    def __init__(self, app: ASGIApp, *, url: str, tokens: Tokens, limit: RateLimit, repositories: Repositories) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        url: str,
+        tokens: Tokens,
+        limit: RateLimit,
+        repositories: Repositories,
+        hosts: Sequence[str] = (),
+    ) -> None:
+        """`hosts`: further names that are ours."""
         self._app = app
         parts = urlsplit(url)
-        self._hosts = {"127.0.0.1", "localhost", "::1", (parts.hostname or "").lower()}
+        self._hosts = {"127.0.0.1", "localhost", "::1", (parts.hostname or "").lower(), *hosts}
         self._origin = url.lower()
         self._tokens = tokens
         self._limit = limit
@@ -120,6 +132,12 @@ class Guard:
         principal = self._tokens.principal(headers.get("authorization"))
         if principal is None:
             return _unauthenticated(path, gave_one="authorization" in headers)
+        if principal.grant is not None:
+            query = str(scope.get("query_string", b""), "latin-1")
+            allowed = narrowed(principal, principal.grant, scope["method"], path, query)
+            if allowed is None:
+                return ForgeError(403, "Resource not accessible by integration").response()
+            principal = allowed
         scope.setdefault("state", {})["principal"] = principal
         return await self._refuse_call(scope, path, principal, answer_headers) if is_api(path) else None
 

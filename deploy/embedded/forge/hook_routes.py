@@ -18,9 +18,10 @@ from deploy.embedded.forge.pagination import paged
 from deploy.embedded.forge.store import Row
 
 router = APIRouter(prefix="/repos/{owner}/{repo}/hooks")
-_MASK: Final = "********"
+MASK: Final = "********"
 _EVENT: Final = re.compile(r"\*|[a-z][a-z_]{0,49}")
 _MOST_HOOKS: Final = 20
+_OWN: Final = "SELECT * FROM hooks WHERE repository_id = ? AND organisation_hook_id IS NULL"
 
 
 class HookConfig(BaseModel):
@@ -61,7 +62,8 @@ class HookChange(Body):
 
 def _find(access: Access, hook_id: int) -> Row:
     row = access.forge.store.one(
-        "SELECT * FROM hooks WHERE id = ? AND repository_id = ?", [hook_id, access.repository.id]
+        "SELECT * FROM hooks WHERE id = ? AND repository_id = ? AND organisation_hook_id IS NULL",
+        [hook_id, access.repository.id],
     )
     if row is None:
         raise not_found()
@@ -72,7 +74,7 @@ def _shape(access: Access, row: Row) -> dict[str, Any]:
     url = f"{access.url}/hooks/{row['id']}"
     config = {"url": row["url"], "content_type": row["content_type"], "insecure_ssl": "0"}
     if row["secret"]:
-        config["secret"] = _MASK
+        config["secret"] = MASK
     last = access.forge.store.one(
         "SELECT status_code, status FROM deliveries WHERE hook_id = ? AND attempts > 0 ORDER BY id DESC",
         [row["id"]],
@@ -98,7 +100,8 @@ def _shape(access: Access, row: Row) -> dict[str, Any]:
     }
 
 
-def _checked_url(config: HookConfig) -> str:
+def checked_url(config: HookConfig) -> str:
+    """The address of a hook. Raises ForgeError 422 for one that leads away from this machine."""
     if not is_loopback_url(config.url):
         raise invalid("Hook", "url", "custom", "this forge delivers to addresses of this machine only")
     return config.url
@@ -107,17 +110,17 @@ def _checked_url(config: HookConfig) -> str:
 @router.get("")
 def list_hooks(request: Request, access: Administered) -> JSONResponse:
     """All hooks. Their secrets are never shown."""
-    rows = access.forge.store.all("SELECT * FROM hooks WHERE repository_id = ? ORDER BY id", [access.repository.id])
+    rows = access.forge.store.all(f"{_OWN} ORDER BY id", [access.repository.id])
     return paged(request, rows, lambda row: _shape(access, row))
 
 
 @router.post("", status_code=201)
 def create_hook(body: Annotated[NewHook, Depends(json_body(NewHook))], access: Administered) -> dict[str, Any]:
     """A new hook; its first delivery is a `ping`. The same address with the same events is refused, as on GitHub."""
-    url, events, now = _checked_url(body.config), json.dumps(body.events), timestamp()
+    url, events, now = checked_url(body.config), json.dumps(body.events), timestamp()
     secret = body.config.secret
     with access.forge.store.transaction():
-        rows = access.forge.store.all("SELECT * FROM hooks WHERE repository_id = ?", [access.repository.id])
+        rows = access.forge.store.all(_OWN, [access.repository.id])
         if any(row["url"] == url and set(json.loads(row["events"])) == set(body.events) for row in rows):
             error = {
                 "resource": "Hook",
@@ -165,9 +168,9 @@ def change_hook(
         changes["active"] = int(body.active)
     if body.config is not None:
         secret = body.config.secret.get_secret_value() if body.config.secret is not None else None
-        changes |= {"url": _checked_url(body.config), "content_type": body.config.content_type}
+        changes |= {"url": checked_url(body.config), "content_type": body.config.content_type}
         # Somebody who sends back what we showed means to keep it.
-        if secret != _MASK:
+        if secret != MASK:
             changes["secret"] = secret
     access.forge.store.update("hooks", hook_id, **changes)
     return _shape(access, _find(access, hook_id))

@@ -58,8 +58,20 @@ class Hooks:
 
     def subscribed(self, repository: Repository, event: str) -> list[Row]:
         """The active hooks that want `event`."""
+        self._follow_organisation(repository)
         rows = self.store.all("SELECT * FROM hooks WHERE repository_id = ? AND active = 1", [repository.id])
         return [row for row in rows if {"*", event} & set(json.loads(row["events"]))]
+
+    def _follow_organisation(self, repository: Repository) -> None:
+        """Give each hook of the owner a row of its own here."""
+        if repository.owner.kind != "Organization":
+            return
+        self.store.execute(
+            "INSERT OR IGNORE INTO hooks (repository_id, organisation_hook_id, active, events, url, content_type,"
+            " secret, created_at, updated_at) SELECT ?, id, active, events, url, content_type, secret, created_at,"
+            " updated_at FROM organisation_hooks WHERE owner_id = ?",
+            [repository.id, repository.owner.id],
+        )
 
     def say(
         self,

@@ -1,18 +1,19 @@
 """REST: the labels and assignees of one issue or pull request."""
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field, RootModel
 from starlette.responses import JSONResponse, Response
 
-from deploy.embedded.forge import threads
+from deploy.embedded.forge import pulls, threads
 from deploy.embedded.forge.bodies import Body, json_body
 from deploy.embedded.forge.clock import timestamp
 from deploy.embedded.forge.context import Access, Readable, Writable
 from deploy.embedded.forge.errors import ForgeError, invalid
-from deploy.embedded.forge.issues import issue_shape
+from deploy.embedded.forge.issues import issue_shape, say
 from deploy.embedded.forge.pagination import paged
 from deploy.embedded.forge.store import Row
 
@@ -37,6 +38,22 @@ def _labels(access: Access, issue: Row) -> list[dict[str, Any]]:
     return [threads.label_shape(access, row) for row in threads.label_rows(access, issue["id"])]
 
 
+def _change_labels(access: Access, issue: Row, change: Callable[[], None]) -> list[dict[str, Any]]:
+    """Change the labels, and say which came and which went."""
+    before = {label["name"]: label for label in _labels(access, issue)}
+    with access.forge.store.transaction():
+        change()
+        access.forge.store.update("issues", issue["id"], updated_at=timestamp())
+    after = {label["name"]: label for label in _labels(access, issue)}
+    for action, ours, theirs in (("labeled", after, before), ("unlabeled", before, after)):
+        for name in ours.keys() - theirs.keys():
+            if issue["is_pull"]:
+                pulls.say(access, action, issue["number"], label=ours[name])
+            else:
+                say(access, action, issue["number"], label=ours[name])
+    return list(after.values())
+
+
 @router.get("/issues/{number:number}/labels")
 def list_issue_labels(number: int, request: Request, access: Readable) -> JSONResponse:
     """The labels of an issue."""
@@ -49,8 +66,7 @@ def add_issue_labels(
 ) -> list[dict[str, Any]]:
     """Put labels on an issue."""
     issue = threads.find(access, number)
-    threads.add_labels(access, issue["id"], body.names())
-    return _labels(access, issue)
+    return _change_labels(access, issue, lambda: threads.add_labels(access, issue["id"], body.names()))
 
 
 @router.put("/issues/{number:number}/labels")
@@ -59,14 +75,14 @@ def set_issue_labels(
 ) -> list[dict[str, Any]]:
     """Replace the labels of an issue."""
     issue = threads.find(access, number)
-    threads.add_labels(access, issue["id"], body.names(), replace=True)
-    return _labels(access, issue)
+    return _change_labels(access, issue, lambda: threads.add_labels(access, issue["id"], body.names(), replace=True))
 
 
 @router.delete("/issues/{number:number}/labels", status_code=204)
 def clear_issue_labels(number: int, access: Writable) -> Response:
     """Take all labels off an issue."""
-    threads.add_labels(access, threads.find(access, number)["id"], [], replace=True)
+    issue = threads.find(access, number)
+    _change_labels(access, issue, lambda: threads.add_labels(access, issue["id"], [], replace=True))
     return Response(status_code=204)
 
 
@@ -77,10 +93,13 @@ def remove_issue_label(number: int, name: str, access: Writable) -> list[dict[st
     held = [row for row in threads.label_rows(access, issue["id"]) if row["name"].lower() == name.lower()]
     if not held:
         raise ForgeError(404, "Label does not exist")
-    access.forge.store.execute(
-        "DELETE FROM issue_labels WHERE issue_id = ? AND label_id = ?", [issue["id"], held[0]["id"]]
-    )
-    return _labels(access, issue)
+
+    def remove() -> None:
+        access.forge.store.execute(
+            "DELETE FROM issue_labels WHERE issue_id = ? AND label_id = ?", [issue["id"], held[0]["id"]]
+        )
+
+    return _change_labels(access, issue, remove)
 
 
 def _change_assignees(access: Access, number: int, logins: list[str], *, add: bool) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def issue_shape(access: Access, row: Row) -> dict[str, Any]:
     return shape
 
 
-def _say(access: Access, action: str, number: int, **more: Any) -> None:
+def say(access: Access, action: str, number: int, **more: Any) -> None:
+    """The `issues` event."""
     access.forge.hooks.say(
         access.repository,
         "issues",
@@ -96,7 +97,7 @@ def create_issue(body: Annotated[NewIssue, Depends(json_body(NewIssue))], access
         )
         threads.add_labels(access, issue_id, body.labels if may_sort else [])
     row = access.forge.store.row("issues", issue_id)
-    _say(access, "opened", row["number"])
+    say(access, "opened", row["number"])
     return issue_shape(access, row)
 
 
@@ -159,7 +160,7 @@ def change_issue(
         action = threads.change_state(access, row, body.state, body.state_reason) if body.state else None
     if not row["is_pull"]:
         if texts:
-            _say(access, "edited", number)
+            say(access, "edited", number)
         if action is not None:
-            _say(access, action, number)
+            say(access, action, number)
     return issue_shape(access, threads.find(access, number))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 from starlette.responses import Response
 
-from deploy.embedded.forge import history, pulls, threads
+from deploy.embedded.forge import forks, history, pulls, threads
 from deploy.embedded.forge.accounts import Principal
 from deploy.embedded.forge.bare import RefMovedError
 from deploy.embedded.forge.bodies import Body, json_body
@@ -74,7 +74,8 @@ def _write(access: Access, row: Row, body: Merge, base: str, tree: str) -> str:
         title = body.commit_title or f"{row['title']} (#{number})"
         text, parents = body.commit_message or "", [base]
     else:
-        source = f"{access.repository.owner.login}/{row['head_ref']}"
+        origin = pulls.head_repository(access, row)
+        source = f"{origin.owner.login if origin is not None else 'unknown'}/{row['head_ref']}"
         title = body.commit_title or f"Merge pull request #{number} from {source}"
         text, parents = body.commit_message or row["title"], [base, head]
     message = f"{title}\n\n{text}" if text else title
@@ -95,7 +96,7 @@ def _mark_merged(access: Access, row: Row, sha: str) -> None:
 
 def _tidy(access: Access, row: Row) -> None:
     """Delete the merged branch where the repository is set so."""
-    if not access.repository.delete_branch_on_merge:
+    if not access.repository.delete_branch_on_merge or row["head_repository_id"]:
         return
     ref, branch = f"refs/heads/{row['head_ref']}", row["head_ref"]
     if branch != access.repository.default_branch and access.bare.branch(branch) == row["head_sha"]:
@@ -119,15 +120,21 @@ class PullsFollowBranches:
             return
         principal = Principal(push.pusher, admin=False)
         access = Access(self._forge, principal, push.repository, "write")
-        self._follow_head(access, push)
+        self._follow_head(access, push, self._open("i.repository_id = ? AND p.head_repository_id = 0", "head", push))
+        for row in self._open("p.head_repository_id = ?", "head", push):
+            origin = self._forge.repositories.known(row["repository_id"])
+            offered = Access(self._forge, principal, origin, "write")
+            if not push.deleted:
+                forks.bring(self._forge, push.repository, origin, push.after)
+            self._follow_head(offered, push, [row])
         self._follow_base(access, push)
 
-    def _open(self, access: Access, column: str, branch: str) -> list[Row]:
-        sql = f"{pulls.SELECT} WHERE i.repository_id = ? AND i.state = 'open' AND p.{column} = ?"
-        return self._forge.store.all(sql, [access.repository.id, branch])
+    def _open(self, where: str, end: str, push: Push) -> list[Row]:
+        sql = f"{pulls.SELECT} WHERE {where} AND i.state = 'open' AND p.{end}_ref = ?"
+        return self._forge.store.all(sql, [push.repository.id, push.branch or ""])
 
-    def _follow_head(self, access: Access, push: Push) -> None:
-        for row in self._open(access, "head_ref", push.branch or ""):
+    def _follow_head(self, access: Access, push: Push, rows: list[Row]) -> None:
+        for row in rows:
             if push.deleted:
                 threads.change_state(access, row, "closed")
                 pulls.say(access, "closed", row["number"])
@@ -146,7 +153,7 @@ class PullsFollowBranches:
     def _follow_base(self, access: Access, push: Push) -> None:
         if push.deleted:
             return
-        for row in self._open(access, "base_ref", push.branch or ""):
+        for row in self._open("i.repository_id = ?", "base", push):
             if history.is_ancestor(access.bare, row["head_sha"], push.after):
                 _mark_merged(access, row, push.after)
                 pulls.say(access, "closed", row["number"])

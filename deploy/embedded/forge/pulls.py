@@ -1,4 +1,4 @@
-"""REST: pull requests within a repository (there are no forks here).
+"""REST: pull requests, from a branch of the repository or of a fork.
 
 Their heads are also refs, `refs/pull/<number>/head`, which only the forge moves: a branch that is deleted takes no
 pull request's commits with it.
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 from starlette.responses import JSONResponse
 
-from deploy.embedded.forge import history, names, shapes, threads
+from deploy.embedded.forge import forks, history, names, shapes, threads
 from deploy.embedded.forge.bare import RefMovedError
 from deploy.embedded.forge.bodies import Body, json_body
 from deploy.embedded.forge.clock import timestamp
@@ -21,19 +21,20 @@ from deploy.embedded.forge.git import ZERO_SHA
 from deploy.embedded.forge.history import Log
 from deploy.embedded.forge.issues import LONGEST_TEXT
 from deploy.embedded.forge.pagination import paged
+from deploy.embedded.forge.records import Repository
 from deploy.embedded.forge.store import Row
 
 router = APIRouter(prefix="/repos/{owner}/{repo}/pulls")
 _MOST_COMMITS: Final = 250
 SELECT: Final = """
     SELECT i.*, p.id AS pull_id, p.head_ref, p.head_sha, p.base_ref, p.base_sha, p.draft, p.merged_at,
-           p.merged_by_id, p.merge_commit_sha
+           p.merged_by_id, p.merge_commit_sha, p.head_repository_id
     FROM issues i JOIN pulls p ON p.issue_id = i.id
 """
 
 
 class NewPull(Body):
-    """`POST …/pulls`; `head` is a branch, or `owner:branch`."""
+    """`POST …/pulls`; `head` is a branch, or `owner:branch`, which may be one of a fork of theirs."""
 
     title: str = Field(min_length=1, max_length=256)
     head: str
@@ -73,18 +74,30 @@ def say(access: Access, action: str, number: int, **more: Any) -> None:
         listener(access, action, number)
 
 
-def _end(access: Access, ref: str, sha: str, owner: dict[str, Any], repository: dict[str, Any]) -> dict[str, Any]:
-    label = f"{access.repository.owner.login}:{ref}"
-    return {"label": label, "ref": ref, "sha": sha, "user": owner, "repo": repository}
+def head_repository(access: Access, row: Row) -> Repository | None:
+    """Where the head is; None where that fork is gone."""
+    fork = row["head_repository_id"]
+    return access.forge.repositories.by_id(fork) if fork else access.repository
+
+
+def _end(access: Access, repository: Repository | None, ref: str, sha: str) -> dict[str, Any]:
+    if repository is None:
+        return {"label": ref, "ref": ref, "sha": sha, "user": None, "repo": None}
+    role = access.role if repository.id == access.repository.id else "read"
+    return {
+        "label": f"{repository.owner.login}:{ref}",
+        "ref": ref,
+        "sha": sha,
+        "user": shapes.account(access.forge.urls, repository.owner),
+        "repo": shapes.repository(access.forge.urls, repository, role),
+    }
 
 
 def shape(access: Access, row: Row) -> dict[str, Any]:
     """A pull request in lists."""
-    forge, number = access.forge, row["number"]
+    number = row["number"]
     url, issue_url = f"{access.url}/pulls/{number}", f"{access.url}/issues/{number}"
     html_url = f"{access.page}/pull/{number}"
-    owner = shapes.account(forge.urls, access.repository.owner)
-    repository = shapes.repository(forge.urls, access.repository, access.role)
     common = threads.common_shape(access, row)
     del common["comments"]
     return common | {
@@ -103,8 +116,8 @@ def shape(access: Access, row: Row) -> dict[str, Any]:
         "requested_reviewers": [],
         "requested_teams": [],
         "auto_merge": None,
-        "head": _end(access, row["head_ref"], row["head_sha"], owner, repository),
-        "base": _end(access, row["base_ref"], row["base_sha"], owner, repository),
+        "head": _end(access, head_repository(access, row), row["head_ref"], row["head_sha"]),
+        "base": _end(access, access.repository, row["base_ref"], row["base_sha"]),
         "_links": {
             "self": {"href": url},
             "html": {"href": html_url},
@@ -158,18 +171,20 @@ def _base_of(access: Access, row: Row) -> str:
 @router.post("", status_code=201)
 def create_pull(body: Annotated[NewPull, Depends(json_body(NewPull))], access: Commentable) -> dict[str, Any]:
     """Ask for a branch to be merged into another one."""
-    head_ref = body.head.removeprefix(f"{access.repository.owner.login}:")
-    head = access.bare.branch(head_ref) if names.is_branch(head_ref) else None
+    fork, head_ref = _head(access, body.head)
+    head = access.forge.bare(fork or access.repository).branch(head_ref) if names.is_branch(head_ref) else None
     base = access.bare.branch(body.base) if names.is_branch(body.base) else None
     if head is None:
         raise invalid("PullRequest", "head")
     if base is None:
         raise invalid("PullRequest", "base")
+    if fork is not None:
+        forks.bring(access.forge, fork, access.repository, head)
     if history.is_ancestor(access.bare, head, base):
         message = f"No commits between {body.base} and {head_ref}"
         raise ForgeError(422, "Validation Failed", [_custom(message)])
     with access.forge.store.transaction():
-        _refuse_second(access, head_ref, body.base)
+        _refuse_second(access, fork, head_ref, body.base)
         issue_id = threads.open_new(access, title=body.title, body=body.body, is_pull=True, assignees=[])
         access.forge.store.insert(
             "pulls",
@@ -179,6 +194,7 @@ def create_pull(body: Annotated[NewPull, Depends(json_body(NewPull))], access: C
             base_ref=body.base,
             base_sha=base,
             draft=int(body.draft),
+            head_repository_id=fork.id if fork is not None else 0,
         )
     number = int(access.forge.store.row("issues", issue_id)["number"])
     try:
@@ -189,17 +205,29 @@ def create_pull(body: Annotated[NewPull, Depends(json_body(NewPull))], access: C
     return full_shape(access, find(access, number))
 
 
+def _head(access: Access, head: str) -> tuple[Repository | None, str]:
+    """The fork, or None for the repository itself, and the branch. Raises ForgeError 422."""
+    owner, colon, ref = head.rpartition(":")
+    if not colon or owner.lower() == access.repository.owner.login.lower():
+        return None, ref
+    fork = forks.of(access, owner)
+    if fork is None:
+        raise invalid("PullRequest", "head")
+    return fork, ref
+
+
 def _custom(message: str) -> dict[str, str]:
     return {"resource": "PullRequest", "code": "custom", "message": message}
 
 
-def _refuse_second(access: Access, head_ref: str, base_ref: str) -> None:
+def _refuse_second(access: Access, fork: Repository | None, head_ref: str, base_ref: str) -> None:
     found = access.forge.store.one(
-        f"{SELECT} WHERE i.repository_id = ? AND i.state = 'open' AND p.head_ref = ? AND p.base_ref = ?",
-        [access.repository.id, head_ref, base_ref],
+        f"{SELECT} WHERE i.repository_id = ? AND i.state = 'open' AND p.head_ref = ? AND p.base_ref = ?"
+        " AND p.head_repository_id = ?",
+        [access.repository.id, head_ref, base_ref, fork.id if fork is not None else 0],
     )
     if found is not None:
-        label = f"{access.repository.owner.login}:{head_ref}"
+        label = f"{(fork or access.repository).owner.login}:{head_ref}"
         raise ForgeError(422, "Validation Failed", [_custom(f"A pull request already exists for {label}.")])
 
 
@@ -215,7 +243,10 @@ def list_pulls(request: Request, access: Readable) -> JSONResponse:
         owner, colon, ref = head.rpartition(":")
         given.append(("p.head_ref = ?", ref))
         if colon and owner.lower() != access.repository.owner.login.lower():
-            given.append(("1 = ?", "0"))
+            of_a_fork = "SELECT r.id FROM repositories r JOIN accounts a ON a.id = r.owner_id WHERE a.login = ?"
+            given.append((f"p.head_repository_id IN ({of_a_fork})", owner))
+        else:
+            given.append(("p.head_repository_id = ?", "0"))
     if base := query.get("base"):
         given.append(("p.base_ref = ?", base))
     conditions += [condition for condition, _ in given]

@@ -37,6 +37,8 @@ class Repository:
     updated_at: str
     pushed_at: str | None
     open_issues: int
+    parent_id: int | None = None
+    """The repository that it is a fork of."""
 
     @property
     def full_name(self) -> str:
@@ -71,6 +73,7 @@ def _repository(row: Row) -> Repository:
         updated_at=row["updated_at"],
         pushed_at=row["pushed_at"],
         open_issues=row["open_issues"],
+        parent_id=row["parent_id"],
     )
 
 
@@ -112,6 +115,8 @@ class Repositories:
 
     def role(self, principal: Principal, repository: Repository) -> Role:
         """What the caller may do: the most that being an admin, the owner, a collaborator or a member gives."""
+        if principal.grant is not None:
+            return principal.grant.role if repository.id == principal.grant.repository_id else "none"
         if principal.admin or repository.owner.id == principal.account.id:
             return "admin"
         row = self._store.one(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
-from deploy.embedded.forge import history, names, shapes
+from deploy.embedded.forge import history, names, protection, shapes
 from deploy.embedded.forge.bare import Ref, RefMovedError
 from deploy.embedded.forge.bodies import Body, json_body
 from deploy.embedded.forge.context import Access, Readable, Writable
@@ -101,6 +101,8 @@ def change_ref(ref: str, body: Annotated[RefChange, Depends(json_body(RefChange)
     forward = current.kind == kind == "commit" and history.is_ancestor(access.bare, current.sha, body.sha)
     if not forward and not body.force and current.sha != body.sha:
         raise unprocessable("Update is not a fast forward")
+    if not forward:
+        protection.refuse_if_protected(access, current.name, "rewritten")
     if current.sha != body.sha:
         _move(access, current.name, body.sha, current.sha, "Reference cannot be updated: it has just moved")
     return _ref_shape(access, Ref(current.name, body.sha, kind))
@@ -114,6 +116,7 @@ def delete_ref(ref: str, access: Writable) -> Response:
         raise unprocessable("Reference does not exist")
     if current.name == f"refs/heads/{access.repository.default_branch}":
         raise unprocessable("Cannot delete the default branch: choose another one first")
+    protection.refuse_if_protected(access, current.name, "deleted")
     _move(access, current.name, ZERO_SHA, current.sha, "Reference cannot be deleted: it has just moved")
     return Response(status_code=204)
 

@@ -24,6 +24,8 @@ class ForgeSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8018, ge=1, le=65535)
     url: Annotated[str, AfterValidator(_public_url)] = "http://127.0.0.1:8018"
+    hosts: tuple[str, ...] = ()
+    """Further names by which clients may call it; names below `localhost` it always answers to."""
     data: Path
     tokens_file: Path
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

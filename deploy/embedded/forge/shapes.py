@@ -83,7 +83,7 @@ def repository(urls: Urls, found: Repository, role: Role) -> dict[str, Any]:
         "owner": owner,
         "html_url": page,
         "description": found.description,
-        "fork": False,
+        "fork": found.parent_id is not None,
         "url": url,
         "archive_url": f"{url}/{{archive_format}}{{/ref}}",
         "branches_url": f"{url}/branches{{/branch}}",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 Row = sqlite3.Row
-_SCRIPTS = ("schema.sql", "workflows.sql")
+_SCRIPTS = ("schema.sql", "workflows.sql", "forks.sql")
 """Each brings the database from one version to the next."""
 SCHEMA_VERSION = len(_SCRIPTS)
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from deploy.embedded.forge import shapes
-from deploy.embedded.forge.accounts import Account
+from deploy.embedded.forge.accounts import Account, Principal
 from deploy.embedded.forge.clock import timestamp
 from deploy.embedded.forge.context import Access
 from deploy.embedded.forge.errors import forbidden, invalid, not_found
@@ -141,6 +141,17 @@ def account_shape(access: Access, account_id: int | None) -> dict[str, Any] | No
     return shapes.account(access.forge.urls, access.forge.accounts.by_id(account_id))
 
 
+def association(access: Access, account_id: int) -> str:
+    """Whom GitHub counts to a repository (`author_association`): whoever may push, as its owner, as a member of the
+    organisation that it belongs to, or invited."""
+    repository, author = access.repository, access.forge.accounts.by_id(account_id)
+    if repository.owner.id == author.id:
+        return "OWNER"
+    if access.forge.repositories.role(Principal(author, admin=False), repository) not in ("write", "admin"):
+        return "NONE"
+    return "MEMBER" if repository.owner.kind == "Organization" else "COLLABORATOR"
+
+
 def assignees_of(access: Access, row: Row) -> list[dict[str, Any]]:
     """The assignees of an issue."""
     found: list[Account | None] = [access.forge.accounts.by_login(login) for login in json.loads(row["assignees"])]
@@ -163,7 +174,7 @@ def common_shape(access: Access, row: Row) -> dict[str, Any]:
         "assignees": assignees,
         "milestone": None,
         "comments": comments,
-        "author_association": "MEMBER",
+        "author_association": association(access, row["author_id"]),
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "closed_at": row["closed_at"],

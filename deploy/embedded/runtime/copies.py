@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 
 from contracts.deployments import CopyView, RunningState
-from contracts.golden_path import Runtime
+from contracts.runtime import Runtime
 from deploy.embedded.ports import HOST, free_port, is_free
 from deploy.embedded.runtime.process import Print, Process
 

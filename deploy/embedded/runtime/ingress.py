@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httpx
 
-from contracts.golden_path import Runtime, StaticFiles
+from contracts.runtime import Runtime, StaticFiles
 
 _SAFE_PATH: Final = re.compile(r"[A-Za-z0-9._/-]+")
 _DELAYS_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)

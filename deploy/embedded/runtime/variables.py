@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from contracts.golden_path import Runtime
+from contracts.runtime import Runtime
 from deploy.embedded.ports import HOST
 from deploy.embedded.processes import MARKER_VARIABLE
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, get_args
 from uuid import UUID
 
 from chassis.clock import Clock
@@ -15,10 +15,12 @@ from contracts import queries
 from contracts.envelope import Event
 from contracts.events import RUN_REQUESTS, parse
 from contracts.queries import (
+    RUNS_COUNTED,
     Durations,
     Environments,
     EnvironmentView,
     Events,
+    FacetCount,
     FindEnvironments,
     FindRuns,
     GetDurations,
@@ -31,6 +33,7 @@ from contracts.queries import (
     OneRun,
     RecordedEvent,
     Runs,
+    RunState,
     RunView,
     StepDuration,
     WhichAreKnown,
@@ -38,6 +41,7 @@ from contracts.queries import (
 from contracts.timers import Timer, TimerKind
 from contracts.values import EnvironmentSpec, Resource
 from services.catalog.domain.finding import FACETS, facets_of, is_in_scope, keeps, sort_key, value_of
+from services.catalog.domain.finding_runs import keeps_run
 from services.catalog.domain.folding import Known
 from services.catalog.domain.insights import spread
 from services.catalog.domain.records import EMPTY, Batch, Decision, Head, Message, Record
@@ -203,15 +207,20 @@ class MemoryEventStore:
         return Events(items=tuple(found[: query.limit]))
 
     async def runs(self, query: FindRuns) -> Runs:
-        found = [
+        seen = [
             run
             for run in self._runs.values()
-            if query.environment in {None, run.environment}
-            and (query.before_sequence is None or run.last_sequence < query.before_sequence)
-            and (query.teams is None or run.team in query.teams or self._is_granted(run, query))
+            if query.teams is None or run.team in query.teams or self._is_granted(run, query)
+        ]
+        found = [
+            run
+            for run in seen
+            if keeps_run(query, run) and (query.before_sequence is None or run.last_sequence < query.before_sequence)
         ]
         found.sort(key=lambda run: run.last_sequence, reverse=True)
-        return Runs(items=tuple(found[: query.limit]))
+        states = Counter(run.state for run in seen if keeps_run(query, run, any_state=True))
+        counted = tuple(FacetCount(value=state, count=min(states[state], RUNS_COUNTED)) for state in get_args(RunState))
+        return Runs(items=tuple(found[: query.limit]), states=counted if query.counts else ())
 
     def _is_granted(self, run: RunView, query: FindRuns) -> bool:
         view = self._environments[run.environment]
@@ -290,6 +299,10 @@ class MemorySignals:
     async def message(self, sequence: int) -> Message | None:
         return self._records.get(sequence)
 
+    def believed(self) -> list[tuple[int, bytes]]:
+        """The bodies of what is believed, with their sequences, in their order."""
+        return [(number, one.body) for number, one in sorted(self._records.items()) if one.rejection is None]
+
     def of_life(self, environment: str, incarnation: UUID, at: datetime) -> list[SignalRecord]:
         """What is believed of one life, up to a time."""
         return [
@@ -304,13 +317,13 @@ class MemorySignals:
 
 
 def _duplicates(seen: Sequence[EnvironmentView], every: Sequence[EnvironmentView]) -> list[EnvironmentView]:
-    """Those that have another live one of their kind, repository and branch beside them."""
+    """Those that have another live one of their kind, repository, branch and directory beside them."""
     number = Counter(_place(view) for view in every if view.state != "deleted")
     return [view for view in seen if number[_place(view)] > 1]
 
 
-def _place(view: EnvironmentView) -> tuple[str, str, str]:
-    return view.spec.repository, view.spec.branch, view.spec.kind
+def _place(view: EnvironmentView) -> tuple[str, str, str, str | None]:
+    return view.spec.repository, view.spec.branch, view.spec.kind, view.spec.path
 
 
 def _reached(name: str, edges: Mapping[str, Collection[str]]) -> set[str]:

@@ -12,23 +12,25 @@ from services.catalog.domain.finding import Entry, entry
 WIDTH: Final = len(Entry.__slots__)
 _COLUMNS: Final = (
     "name, incarnation, team, person, kind, golden_path, state, repository, branch, created_at, updated_at,"
-    " expires_at, last_activity_at, cost_per_month, grantees, depends_on"
+    " expires_at, last_activity_at, cost_per_month, grantees, depends_on, path"
 )
 WRITE: Final = f"""
     INSERT INTO directory AS d ({_COLUMNS})
     SELECT new.name, new.incarnation, new.team, new.person, new.kind, new.golden_path, new.state, new.repository,
            new.branch, new.created_at, new.updated_at, coalesce(new.expires_at, 'infinity'), new.last_activity_at,
-           new.cost_per_month, string_to_array(new.grantees, ' '), string_to_array(new.depends_on, ' ')
+           new.cost_per_month, string_to_array(new.grantees, ' '), string_to_array(new.depends_on, ' '),
+           new.path
     FROM moved, unnest(
         %b::text[], %b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-        %b::timestamptz[], %b::timestamptz[], %b::timestamptz[], %b::timestamptz[], %b::float8[], %b::text[], %b::text[]
+        %b::timestamptz[], %b::timestamptz[], %b::timestamptz[], %b::timestamptz[], %b::float8[], %b::text[],
+        %b::text[], %b::text[]
     ) AS new ({_COLUMNS})
     ON CONFLICT (name) DO UPDATE SET
         incarnation = EXCLUDED.incarnation, team = EXCLUDED.team, person = EXCLUDED.person, kind = EXCLUDED.kind,
         golden_path = EXCLUDED.golden_path, state = EXCLUDED.state, repository = EXCLUDED.repository,
         branch = EXCLUDED.branch, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
         expires_at = EXCLUDED.expires_at, cost_per_month = EXCLUDED.cost_per_month, grantees = EXCLUDED.grantees,
-        depends_on = EXCLUDED.depends_on,
+        depends_on = EXCLUDED.depends_on, path = EXCLUDED.path,
         last_activity_at = CASE WHEN d.incarnation = EXCLUDED.incarnation
             THEN greatest(d.last_activity_at, EXCLUDED.last_activity_at) ELSE EXCLUDED.last_activity_at END,
         running = CASE WHEN d.incarnation = EXCLUDED.incarnation AND EXCLUDED.state <> 'deleted'
@@ -63,4 +65,5 @@ def _row(view: EnvironmentView) -> tuple[Any, ...]:
         found.cost_per_month,
         " ".join(found.grantees),
         " ".join(found.depends_on),
+        found.path,
     )

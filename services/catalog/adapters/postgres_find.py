@@ -41,7 +41,7 @@ _GRAM: Final = 3
 _OF_TEAMS: Final = sql.SQL("d.team = ANY(%s::text[])")
 _HAS_TWINS: Final = """EXISTS (
     SELECT FROM directory_twins t
-    WHERE t.repository = d.repository AND t.branch = d.branch AND t.kind = d.kind AND t.n > 1
+    WHERE t.repository = d.repository AND t.branch = d.branch AND t.kind = d.kind AND t.path = d.path AND t.n > 1
 )"""
 _IS_FORGOTTEN: Final = """d.state = 'ready' AND d.kind IN ('preview', 'staging')
     AND d.last_activity_at < now() - make_interval(days => %s)"""

@@ -43,7 +43,7 @@ FROM runs WHERE environment = ANY(%s)
 """
 _DIRECTORY: Final = """
 SELECT name, incarnation, team, person, kind, golden_path, state, repository, branch, created_at,
-       nullif(expires_at, 'infinity'), cost_per_month, grantees, depends_on
+       nullif(expires_at, 'infinity'), cost_per_month, grantees, depends_on, path
 FROM directory WHERE name = ANY(%s) AND (state <> 'deleted' OR name IN (SELECT name FROM environments))
 """
 _GONE: Final = "UPDATE directory SET state = 'deleted' WHERE name = ANY(%s)"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
-from psycopg import sql
 from pydantic import JsonValue, TypeAdapter
 
 from chassis.clock import Clock, SystemClock
@@ -35,8 +34,8 @@ from contracts.queries import (
     WhichAreKnown,
 )
 from services.catalog.adapters import postgres_find as find
+from services.catalog.adapters import postgres_runs as runs
 from services.catalog.adapters.postgres import connection
-from services.catalog.domain.finding import grantees_of
 from services.catalog.domain.signals import Facts, shown
 
 PAGE_BYTES: Final = 768 * 1024
@@ -52,10 +51,6 @@ WHERE golden_path = %s AND total_seconds IS NOT NULL AND ended_at > now() - make
 """
 _ENVIRONMENT: Final = """
 SELECT e.document::text, f.document::text FROM environments e LEFT JOIN facts f ON f.name = e.name WHERE e.name = %s
-"""
-_GRANTED: Final = """
-SELECT o.* FROM directory d, LATERAL ({}) AS o
-WHERE d.grantees <> '{{}}' AND d.grantees && %s::text[] AND d.team <> ALL(%s::text[])
 """
 
 T = TypeVar("T")
@@ -118,11 +113,13 @@ class PostgresViews:
         )
 
     async def runs(self, query: FindRuns) -> Runs:
-        statement, parameters = _newest_runs(query)
+        statement, parameters = runs.newest(query)
         async with connection(self._database) as database:
             cursor = await database.execute(statement, parameters, prepare=False)  # planned for these very values
             found = [row[1] for row in await cursor.fetchall()]
-        return Runs(items=tuple(RunView.model_validate_json(document) for document in _fitting(found, len)))
+            states = await runs.count(database, query) if query.counts else ()
+        items = tuple(RunView.model_validate_json(document) for document in _fitting(found, len))
+        return Runs(items=items, states=states)
 
     async def run(self, query: GetRun) -> OneRun:
         found = await self._column("SELECT document::text FROM runs WHERE id = %s", query.run_id)
@@ -152,55 +149,6 @@ class PostgresViews:
         async with connection(self._database) as database:
             cursor = await database.execute(statement, parameters)
             return [row[0] for row in await cursor.fetchall()]
-
-
-class _Where:
-    """Conditions and their parameters, in one order."""
-
-    def __init__(self) -> None:
-        self._conditions: list[sql.SQL] = []
-        self.parameters: list[Any] = []
-
-    def always(self, condition: LiteralString) -> None:
-        """A condition without a parameter."""
-        self._conditions.append(sql.SQL(condition))
-
-    def unless_none(self, condition: LiteralString, value: Any) -> None:
-        """A condition on a value that was given."""
-        if value is not None:
-            self.always(condition)
-            self.parameters.append(value)
-
-    def statement(self, select: LiteralString, rest: LiteralString = "") -> sql.Composed:
-        """The statement with the conditions in it."""
-        found = sql.SQL(" AND ").join(self._conditions) if self._conditions else sql.SQL("true")
-        return sql.SQL(select) + sql.SQL(" WHERE ") + found + sql.SQL(rest)
-
-
-def _newest_runs(query: FindRuns) -> tuple[sql.Composed, list[Any]]:
-    """One index scan for each team, and one for each environment that was granted: runs of everybody else, of which
-    there may be millions, are not looked at."""
-
-    def newest(where: _Where) -> sql.Composed:
-        where.unless_none("r.environment = %s", query.environment)
-        where.unless_none("r.sequence < %s", query.before_sequence)
-        return where.statement("SELECT r.sequence, r.document::text FROM runs r", " ORDER BY r.sequence DESC LIMIT %s")
-
-    if query.teams is None:
-        every = _Where()
-        return newest(every), [*every.parameters, query.limit]
-    teams, of_team = list(query.teams), _Where()
-    of_team.always("r.team = t.team")
-    rows = sql.SQL("SELECT o.* FROM unnest(%s::text[]) AS t (team), LATERAL ({}) AS o").format(newest(of_team))
-    parameters: list[Any] = [teams, *of_team.parameters, query.limit]
-    if query.granted_to is not None:
-        of_life = _Where()
-        of_life.always("r.environment = d.name AND r.requested_at >= d.created_at")
-        granted = sql.SQL(_GRANTED).format(newest(of_life))
-        rows = sql.SQL("({}) UNION ALL ({})").format(rows, granted)
-        parameters += [*of_life.parameters, query.limit, grantees_of(query.granted_to), teams]
-    statement = sql.SQL("SELECT r.* FROM ({}) AS r ORDER BY r.sequence DESC LIMIT %s").format(rows)
-    return statement, [*parameters, query.limit]
 
 
 def _fitting(rows: Sequence[T], size: Callable[[T], int]) -> list[T]:

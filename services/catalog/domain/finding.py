@@ -49,6 +49,8 @@ class Entry:
     grantees: tuple[str, ...]
     """`person:<name>` and `team:<name>`, sorted."""
     depends_on: tuple[str, ...]
+    path: str
+    """The directory of the repository; empty where it is all of it."""
 
 
 def entry(view: EnvironmentView) -> Entry:
@@ -71,6 +73,7 @@ def entry(view: EnvironmentView) -> Entry:
         cost_per_month=float(per_month(view)),
         grantees=tuple(sorted({f"person:{g.person}" if g.person else f"team:{g.team}" for g in view.access})),
         depends_on=spec.depends_on or (),
+        path=spec.path or "",
     )
 
 

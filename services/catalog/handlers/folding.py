@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 from opentelemetry.trace import Span
 
-from chassis import folding, tracing
+from chassis import folding, metrics, tracing
 from chassis.clock import Clock
 from chassis.failures import PermanentError, TransientError
 from chassis.identity import EventKey
@@ -26,7 +26,16 @@ from chassis.publishing import Publisher
 from chassis.pulling import LogMessage
 from contracts import subjects
 from contracts.envelope import Event
-from contracts.events import RUN_REQUESTS, parse
+from contracts.events import (
+    RUN_REQUESTS,
+    EnvironmentDeleted,
+    EnvironmentDeletedData,
+    EnvironmentFailed,
+    EnvironmentFailedData,
+    EnvironmentReady,
+    EnvironmentReadyData,
+    parse,
+)
 from services.catalog.domain.records import Batch, Decision, Examined, examine, name_in, project
 from services.catalog.domain.verdicts import Verdict, stalled
 from services.catalog.handlers.timekeeping import Timekeeper
@@ -41,6 +50,7 @@ UNSAID_GRACE_SECONDS: Final = 2.0
 """How long a decision is left to whoever made it."""
 UNSAID_ALARM_SECONDS: Final = 60.0
 UP_TO_DATE_SECONDS: Final = 5.0
+_Ended = EnvironmentReadyData | EnvironmentFailedData | EnvironmentDeletedData
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,12 @@ class Handlers:
     stall_after_seconds: float
     timekeeper: Timekeeper
     _speaking: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        # There before they count anything: what appears with 1 is no increase to Prometheus.
+        metrics.RUNS_STALLED.labels("catalog")
+        for verdict in (EnvironmentReady, EnvironmentFailed, EnvironmentDeleted):
+            metrics.RUN_SECONDS.labels("catalog", verdict.kind)
 
     # -- folding: `chassis.folding.Projection` -------------------------------------------------------------------------
 
@@ -116,6 +132,9 @@ class Handlers:
         oldest = self.clock.now() - FRESH
         fresh = {sequence for event, sequence, _ in batch.verdicts if event.time > oldest}
         words = [self._say(decision) for decision in decisions if decision.cause_sequence in fresh]
+        for _, sequence, verdict in batch.verdicts:
+            if sequence in fresh and isinstance(verdict.data, _Ended):
+                metrics.RUN_SECONDS.labels("catalog", verdict.kind.kind).observe(verdict.data.duration_seconds)
         for record in batch.records:
             if record.rejection is not None:
                 folding.REJECTED.labels("catalog", record.rejection).inc()
@@ -173,6 +192,7 @@ class Handlers:
             verdict = stalled(one.known, one.waiting_seconds)
             decision = self._decision(verdict, parse(one.last.body), one.last.sequence)
             if await self.store.decide(decision):
+                metrics.RUNS_STALLED.labels("catalog").inc()
                 _log.warning("a run has stalled", run_id=str(decision.run_id), waiting_seconds=one.waiting_seconds)
                 await self._say(decision)
 

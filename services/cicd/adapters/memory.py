@@ -13,6 +13,7 @@ from chassis.failures import PermanentError
 from contracts.envelope import Event
 from contracts.golden_path import GoldenPath
 from services.cicd.domain import COMMITTER_EMAIL, INITIAL_COMMIT_MESSAGE, Commit, File, PullRequest, Repository
+from services.cicd.domain.previews import Comment
 from services.cicd.ports import Values
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -27,6 +28,8 @@ class _Pull:
     body: str
     head_commit: str
     closed: bool = False
+    of_fork: bool = False
+    comments: list[Comment] = field(default_factory=list)
 
 
 @dataclass
@@ -34,7 +37,12 @@ class _Stored:
     repository: Repository
     topics: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
-    environments: set[str] = field(default_factory=set)
+    environments: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By name, who has to agree to its deployments."""
+    runs: list[tuple[str, str]] = field(default_factory=list)
+    """Workflows that were asked to run, with their commits."""
+    kept: set[str] = field(default_factory=set)
+    """Branches that are neither rewritten nor removed."""
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
     trees: dict[str, dict[str, File]] = field(default_factory=dict)
@@ -65,7 +73,8 @@ class _Stored:
 class InMemoryForge:
     """A forge with nothing behind it."""
 
-    def __init__(self, organisations: Sequence[str] = ("acme",)) -> None:
+    def __init__(self, organisations: Sequence[str] = ("acme",), reviewers: Sequence[str] = ()) -> None:
+        self._reviewers = frozenset(reviewers)
         self._organisations = frozenset(organisations)
         self._repositories: dict[str, _Stored] = {}
         self._ids = itertools.count(1)
@@ -158,11 +167,32 @@ class InMemoryForge:
     async def has_environment(self, repository: str, name: str) -> bool:
         return name in self._stored(repository).environments
 
-    async def put_environment(self, repository: str, name: str) -> None:
-        self._writable(repository).environments.add(name)
+    async def put_environment(self, repository: str, name: str, *, reviewers: Sequence[str] = ()) -> None:
+        if missing := [reviewer for reviewer in reviewers if reviewer not in self._reviewers]:
+            raise _refused("reviewer_missing", f"there is no {missing[0]}")
+        self._writable(repository).environments[name] = tuple(reviewers)
 
     async def delete_environment(self, repository: str, name: str) -> None:
-        self._writable(repository).environments.discard(name)
+        self._writable(repository).environments.pop(name, None)
+
+    async def protect_branch(self, repository: str, branch: str, *, approvals: int) -> None:
+        stored = self._writable(repository)
+        if branch not in stored.branches:
+            raise _refused("forge_not_found", f"there is no branch {branch}")
+        stored.kept.add(branch)
+        if approvals:
+            stored.protected.add(branch)
+
+    async def has_run(self, repository: str, workflow: str, *, commit: str, since: datetime) -> bool:
+        del since  # here everything was asked for just now
+        return (workflow, commit) in self._stored(repository).runs
+
+    async def run_workflow(self, repository: str, workflow: str, *, branch: str) -> None:
+        stored = self._writable(repository)
+        head = stored.branches.get(branch)
+        if head is None or workflow not in stored.trees[stored.branches[stored.repository.default_branch]]:
+            raise _refused("forge_not_found", f"there is no workflow {workflow} to run on {branch}")
+        stored.runs.append((workflow, head))
 
     async def branches(self, repository: str, *, prefix: str = "") -> Mapping[str, str]:
         heads = self._stored(repository).branches
@@ -183,6 +213,15 @@ class InMemoryForge:
         file = stored.trees.get(stored.branches.get(at, at), {}).get(path)
         return file.content if file else None
 
+    async def has_directory(self, repository: str, path: str, *, at: str) -> bool:
+        stored = self._stored(repository)
+        return any(name.startswith(f"{path}/") for name in stored.trees.get(stored.branches.get(at, at), {}))
+
+    async def files_in(self, repository: str, path: str, *, at: str) -> Sequence[str]:
+        stored = self._stored(repository)
+        tree = stored.trees.get(stored.branches.get(at, at), {})
+        return sorted(name for name in tree if name.rpartition("/")[0] == path)
+
     async def commit(
         self,
         repository: str,
@@ -192,12 +231,13 @@ class InMemoryForge:
         keep_other_files: bool,
         message: str,
         at: datetime,
+        without: Sequence[str] = (),
     ) -> Commit:
         stored = self._writable(repository)
         if parent is not None and parent not in stored.commits:
             raise _refused("forge_refused", f"there is no commit {parent}")
         kept = stored.trees[parent] if parent and keep_other_files else {}
-        tree = kept | {file.path: file for file in files}
+        tree = {name: file for name, file in kept.items() if name not in without} | {file.path: file for file in files}
         return stored.add(tree, (parent,) if parent else (), message, at.isoformat(), COMMITTER_EMAIL)
 
     async def create_branch(self, repository: str, branch: str, commit: str) -> None:
@@ -218,13 +258,21 @@ class InMemoryForge:
             raise _refused("forge_refused", f"{commit} does not descend from the head of {branch}")
         stored.branches[branch] = commit
 
+    async def put_branch(self, repository: str, branch: str, commit: str) -> None:
+        stored = self._writable(repository)
+        if branch not in stored.branches or commit not in stored.commits:
+            raise _refused("forge_refused", f"there is no branch {branch}, or no commit {commit}")
+        stored.branches[branch] = commit
+
     async def delete_branch(self, repository: str, branch: str) -> None:
         stored = self._writable(repository)
         if branch == stored.repository.default_branch:
             raise _refused("forge_refused", f"{branch} is the default branch")
+        if branch in stored.kept:
+            raise _refused("forge_refused", f"{branch} is protected")
         stored.branches.pop(branch, None)
         for pull in stored.pulls:
-            if pull.head == branch:
+            if pull.head == branch and not pull.of_fork:
                 pull.closed = True
 
     async def has_conversations(self, repository: str) -> bool:
@@ -232,16 +280,48 @@ class InMemoryForge:
 
     async def pull_requests(self, repository: str, *, head: str) -> Sequence[PullRequest]:
         stored = self._stored(repository)
-        found = []
-        for pull in reversed(stored.pulls):
-            if pull.head == head:
-                if not pull.closed:
-                    pull.head_commit = stored.branches[pull.head]
-                into = {commit.sha for commit in stored.ancestry(stored.branches.get(pull.base))}
-                merged = pull.head_commit in into
-                page, is_open = f"{stored.repository.html_url}/pull/{pull.number}", not (pull.closed or merged)
-                found.append(PullRequest(pull.number, page, pull.base, pull.head_commit, is_open, merged))
-        return found
+        return [_shown(stored, pull) for pull in reversed(stored.pulls) if pull.head == head and not pull.of_fork]
+
+    async def pull_request(self, repository: str, number: int) -> PullRequest | None:
+        stored = self._stored(repository)
+        return _shown(stored, stored.pulls[number - 1]) if number <= len(stored.pulls) else None
+
+    def offer_from_fork(self, repository: str, branch: str, files: Mapping[str, bytes]) -> int:
+        """A stranger's pull request to the default branch, or a push of theirs to it; answers its number."""
+        stored = self._writable(repository)
+        base = stored.repository.default_branch
+        tree = dict(stored.trees[stored.branches[base]]) | {path: File(path, text) for path, text in files.items()}
+        made = stored.add(tree, (stored.branches[base],), f"Offer {sorted(files)}", "", "mallory@example.com")
+        for pull in stored.pulls:
+            if pull.of_fork and pull.head == branch:
+                pull.head_commit = made.sha
+                return pull.number
+        stored.pulls.append(_Pull(len(stored.pulls) + 1, branch, base, "Offer", "", made.sha, of_fork=True))
+        return len(stored.pulls)
+
+    async def find_comment(self, repository: str, number: int, mark: str) -> Comment | None:
+        found = self._pull(repository, number).comments
+        return next((comment for comment in found if comment.body.startswith(mark)), None)
+
+    async def add_comment(self, repository: str, number: int, body: str) -> Comment:
+        self._writable(repository)
+        comment = Comment(next(self._ids), body)
+        self._pull(repository, number).comments.append(comment)
+        return comment
+
+    async def edit_comment(self, repository: str, comment: int, body: str) -> None:
+        for pull in self._writable(repository).pulls:
+            for index, found in enumerate(pull.comments):
+                if found.id == comment:
+                    pull.comments[index] = Comment(comment, body)
+                    return
+        raise _refused("forge_not_found", f"there is no comment {comment}")
+
+    def _pull(self, repository: str, number: int) -> _Pull:
+        pulls = self._stored(repository).pulls
+        if number > len(pulls):
+            raise _refused("forge_not_found", f"there is no pull request {number}")
+        return pulls[number - 1]
 
     async def open_pull_request(self, repository: str, *, head: str, base: str, title: str, body: str) -> PullRequest:
         stored = self._writable(repository)
@@ -263,6 +343,14 @@ class InMemoryForge:
         pull.closed = False
 
 
+def _shown(stored: _Stored, pull: _Pull) -> PullRequest:
+    if not (pull.closed or pull.of_fork):
+        pull.head_commit = stored.branches[pull.head]
+    merged = pull.head_commit in {commit.sha for commit in stored.ancestry(stored.branches.get(pull.base))}
+    page = f"{stored.repository.html_url}/pull/{pull.number}"
+    return PullRequest(pull.number, page, pull.base, pull.head_commit, not (pull.closed or merged), merged)
+
+
 @dataclass
 class InMemoryGoldenPaths:
     """Golden paths by name, each with a skeleton of one file and a workflow of one step."""
@@ -279,7 +367,8 @@ class InMemoryGoldenPaths:
 
     async def workflow(self, path: GoldenPath, values: Values) -> bytes:
         steps = '[{run: "true"}]'
-        pushes = f"{{push: {{branches: [{json.dumps(values.branch)}]}}}}"
+        paths = f", paths: [{json.dumps(f'{values.path}/**')}]" if values.path else ""
+        pushes = f"{{push: {{branches: [{json.dumps(values.branch)}]{paths}}}}}"
         jobs = f"{{a: {{runs-on: linux, steps: {steps}}}}}"
         text = f"# {path.name} {path.version}\nname: {values.environment}\non: {pushes}\njobs: {jobs}\n"
         return text.encode()

@@ -15,7 +15,16 @@ from services.cicd.domain.marks import (
     users_of,
     workflow_path,
 )
-from services.cicd.domain.plans import Plan, check_offer, follows_nothing_new, put_back_message
+from services.cicd.domain.plans import (
+    Plan,
+    Safeguards,
+    check_offer,
+    detach_body,
+    detach_message,
+    detach_title,
+    follows_nothing_new,
+    put_back_message,
+)
 from services.cicd.domain.rules import decide, is_initial, only_ours, reasons_to_keep
 from services.cicd.domain.things import (
     COMMITTER_EMAIL,
@@ -42,9 +51,13 @@ __all__ = [
     "Plan",
     "PullRequest",
     "Repository",
+    "Safeguards",
     "Seen",
     "check_offer",
     "decide",
+    "detach_body",
+    "detach_message",
+    "detach_title",
     "follows_nothing_new",
     "is_initial",
     "only_ours",

@@ -18,6 +18,9 @@ MADE_FOR_VARIABLE: Final = "SLIPWAY_MADE_FOR"
 USED_BY_PREFIX: Final = "SLIPWAY_ENV_"
 """Repository variables `SLIPWAY_ENV_<NAME>`: the marks of the environments that a repository has a pipeline for."""
 
+NOT_OURS_PREFIX: Final = "SLIPWAY_FOUND_"
+"""Repository variables `SLIPWAY_FOUND_<NAME>`: deployment environments that their owner had before, and keeps."""
+
 _MARK: Final = re.compile(r"([a-z][a-z0-9-]{0,39})/([0-9a-f-]{36})/([a-z][a-z0-9-]{0,39})")
 _CLAIM: Final = re.compile(r"Slipway is making this repository for ([^ ]{1,200})\.")
 _OF_A_RUN: Final = re.compile(r"--[0-9a-f]{8}(?:-stop)?")
@@ -80,6 +83,17 @@ class Mark:
     def stop_branch(self, run: UUID) -> str:
         """The branch on which a run offers that a branch which is not asked for any more deploys no longer."""
         return f"{self.update_branch(run)}-stop"
+
+    @property
+    def detach_branch(self) -> str:
+        """The branch on which it is offered to take the workflow away again. `offers_on` leaves it out:
+        this offer outlives the environment."""
+        return f"{self.branch}--detach"
+
+    @property
+    def not_ours_variable(self) -> str:
+        """The repository variable that says that the deployment environment of this name was there before us."""
+        return NOT_OURS_PREFIX + self.environment.upper().replace("-", "_")
 
     def offers_on(self, branch: str) -> bool:
         """Whether a branch is one on which this environment offers something."""

@@ -1,7 +1,7 @@
 """What a pipeline is to be like when the step is done."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -11,6 +11,17 @@ from contracts.golden_path import GoldenPath
 from contracts.values import EnvironmentSpec, Pipeline
 from services.cicd.domain.marks import Mark, workflow_path
 from services.cicd.domain.things import File, Repository, Seen
+
+
+@dataclass(frozen=True)
+class Safeguards:
+    """What keeps an environment from an accident, in a repository that the platform makes."""
+
+    reviewers: tuple[str, ...] = ()
+    """One of whom has to agree to each deployment: `team/<slug>`, `user/<login>`."""
+    approvals: int | None = None
+    """How many people have to agree to a change of its branch, which nobody rewrites or removes; None leaves the
+    branch as it is."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,9 @@ class Plan:
     title: str
     platform_url: str
     environment_url: str | None
+    safeguards: Safeguards
+    path: str | None
+    """The directory that the application is in; None where it is the whole repository."""
     asked_at: datetime
     """When the environment's secrets were ready: the time of the commits."""
 
@@ -50,7 +64,15 @@ class Plan:
 
     def files(self, skeleton: Sequence[File], workflow: File) -> tuple[File, ...]:
         """Everything a new repository begins with."""
-        return (*skeleton, workflow, self.note)
+        return (*(replace(file, path=self._inside(file.path)) for file in skeleton), workflow, self.note)
+
+    def _inside(self, path: str) -> str:
+        return f"{self.path}/{path}" if self.path else path
+
+    @property
+    def what_deploys(self) -> str:
+        """Which pushes are deployed, for people."""
+        return f"every push to `{self.branch}`" + (f" that changes something in `{self.path}`" if self.path else "")
 
     def first_commit_message(self, workflow: File) -> str:
         """Of the commit that a new repository begins with."""
@@ -84,10 +106,11 @@ class Plan:
             f"The Slipway environment `{self.mark.environment}` was asked for with this repository and its branch"
             f" `{self.branch}`.{where}\n\n"
             f"This adds one file, `{workflow_path(self.mark.environment)}`, from the golden path {self.made_from}: pull"
-            f" requests to `{self.branch}` are tested, and every push to it is tested and then deployed. It needs no"
+            f" requests to `{self.branch}` are tested, and {self.what_deploys} is tested and then deployed. It needs no"
             " secret; the job signs in with its own OpenID Connect token.\n\n"
             "Merge this to begin deploying. Close it if this repository should not be deployed: nothing else in it"
-            " was changed. Deleting the environment closes it too.\n"
+            " was changed. Deleting the environment closes it too, or offers to take the file away again once it is"
+            " merged.\n"
         )
 
     @property
@@ -98,7 +121,7 @@ class Plan:
     def update_body(self, base: str) -> str:
         """Says what the change is, why it is offered and not made, and what merging and closing it do."""
         path = workflow_path(self.mark.environment)
-        change = f"from the golden path {self.made_from}: every push to `{self.branch}` is tested and then deployed"
+        change = f"from the golden path {self.made_from}: {self.what_deploys} is tested and then deployed"
         if base != self.branch:
             change += f". Pushes to `{base}`, which deployed until now, deploy no longer"
         return (
@@ -128,6 +151,30 @@ class Plan:
             origin=origin,
             pull_request_url=pull_request_url,
         )
+
+
+def detach_message(mark: Mark) -> str:
+    """Of the commit that offers to take a workflow away."""
+    return (
+        f"Deploy {mark.environment} no longer\n\nIts Slipway environment is deleted, so its workflow has nothing to"
+        f" deploy to.\n\n{mark.trailers}"
+    )
+
+
+def detach_title(mark: Mark) -> str:
+    """Of the pull request with that commit."""
+    return f"Remove the pipeline of {mark.environment}"
+
+
+def detach_body(mark: Mark) -> str:
+    """Says why it is there, and what merging and closing it do."""
+    return (
+        f"The Slipway environment `{mark.environment}` is deleted. This removes the one file that it added to this"
+        f" repository, `{workflow_path(mark.environment)}`; its variables and its deployment environment are gone"
+        " already.\n\n"
+        "Merge this to be rid of the file. Close it to keep the file: it goes on testing, and deploys nothing. What you"
+        " changed in it shows in the diff. Nothing else in this repository was changed.\n"
+    )
 
 
 def put_back_message(before: Seen, mark: Mark, run: UUID) -> str:
@@ -163,8 +210,9 @@ def follows_nothing_new(spec: EnvironmentSpec, previous: EnvironmentSpec) -> boo
             f"the environment {spec.name} cannot move from the repository {previous.repository} to {spec.repository}",
             next_step=f"Keep {previous.repository}, or create another environment for {spec.repository}.",
         )
-    return (spec.golden_path, spec.golden_path_version, spec.branch) == (
+    return (spec.golden_path, spec.golden_path_version, spec.branch, spec.path) == (
         previous.golden_path,
         previous.golden_path_version,
         previous.branch,
+        previous.path,
     )

@@ -4,14 +4,15 @@ Invariant: a deed may be repeated any number of times, from wherever it broke of
 and `restoring`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from chassis.failures import PermanentError
 from contracts.events import EnvironmentDeletionRequested, PipelineCreatedData, PipelineFailed, SecretsStored, Undone
 from contracts.golden_path import GoldenPath
-from contracts.values import EnvironmentSpec, Pipeline, Receipt
-from services.cicd.domain import File, Mark, Plan, check_offer, follows_nothing_new, workflow_path
+from contracts.values import EnvironmentSpec, Pipeline, PullRequest, Receipt
+from services.cicd.domain import File, Mark, Plan, Safeguards, check_offer, follows_nothing_new, workflow_path
 from services.cicd.handlers.creation import Creation
+from services.cicd.handlers.mirroring import Mirror
 from services.cicd.handlers.removal import Removal
 from services.cicd.handlers.restoring import Restoration
 from services.cicd.handlers.updating import Update
@@ -30,12 +31,16 @@ class PipelineHandlers:
     """Where workflows find the platform; goes into the repository variable `SLIPWAY_URL`."""
     archive_kept: bool = False
     """Whether a repository of a deleted environment that holds somebody's work is archived."""
+    production: Safeguards = field(default_factory=Safeguards)
+    """What production environments have."""
 
     async def create_pipeline(self, event: SecretsStored) -> PipelineCreatedData:
         """A repository with a workflow that deploys on push: new from the skeleton, or an existing one that is offered
         the workflow in a pull request. On an update run, the same pipeline in its new desired state."""
         data = event.data
-        if data.previous is None:
+        if data.spec.pull_request is not None:
+            pipeline = await self._mirror(event, data.spec.pull_request)
+        elif data.previous is None:
             pipeline = await self._create(event)
         else:
             pipeline = await self._update(event, data.previous)
@@ -43,7 +48,9 @@ class PipelineHandlers:
             then = "to deploy that way" if data.previous else "to begin deploying"
             await self.progress.line(event, f"Merge {pipeline.pull_request_url} {then}.")
         else:
-            await self.progress.line(event, f"{pipeline.workflow_path} deploys every push to {pipeline.branch}.")
+            within = f" that changes {data.spec.path}" if data.spec.path else ""
+            pushes = f"every push to {pipeline.branch}{within}"
+            await self.progress.line(event, f"{pipeline.workflow_path} deploys {pushes}.")
         return PipelineCreatedData(
             spec=data.spec,
             previous=data.previous,
@@ -58,7 +65,12 @@ class PipelineHandlers:
         spec, previous = event.data.spec, event.data.previous
         if previous is None or isinstance(event, EnvironmentDeletionRequested):
             mark = Mark(spec.name, event.incarnation, spec.owner.team)
-            receipt = await Removal(self.forge, spec.repository, spec.branch, mark, self.archive_kept).carry_out()
+            receipt = await Removal(
+                self.forge, spec.repository, spec.branch, mark, event.time, self.archive_kept
+            ).carry_out()
+        elif spec.pull_request is not None:
+            # Its workflow is nobody's but ours, and goes on deploying the pull request.
+            receipt = Receipt()
         else:
             receipt = await Restoration(
                 self.forge, spec, previous, event.incarnation, event.run_id, event.time
@@ -85,6 +97,15 @@ class PipelineHandlers:
         made = "is made from the skeleton" if pipeline.origin == "created" else "is attached"
         await self.progress.line(event, f"The repository {pipeline.repository} {made}.")
         return pipeline
+
+    async def _mirror(self, event: SecretsStored, pull: PullRequest) -> Pipeline:
+        """The preview of a pull request: a branch of ours with its files."""
+        spec, mark = event.data.spec, Mark(event.data.spec.name, event.incarnation, event.data.spec.owner.team)
+        path = await self._published(spec)
+        workflow = await self._workflow(event, path, replace(_values(event, path), branch=mark.branch))
+        plan = replace(self._plan(event, path.title), branch=mark.branch)
+        mirror = Mirror(self.forge, spec.repository, pull.number, mark)
+        return await mirror.carry_out(plan, workflow, pull.approved_commit)
 
     async def _update(self, event: SecretsStored, previous: EnvironmentSpec) -> Pipeline:
         spec = event.data.spec
@@ -128,6 +149,8 @@ class PipelineHandlers:
             title=title,
             platform_url=self.platform_url,
             environment_url=event.data.infrastructure.url,
+            path=spec.path,
+            safeguards=self.production if spec.kind == "production" else Safeguards(),
             asked_at=event.time,
         )
 
@@ -141,4 +164,5 @@ def _values(event: SecretsStored, path: GoldenPath) -> Values:
         golden_path_version=path.version,
         description=f"{path.title} of the team {spec.owner.team}.",
         url=event.data.infrastructure.url,
+        path=spec.path,
     )

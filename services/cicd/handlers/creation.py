@@ -7,6 +7,7 @@ Invariants
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chassis.failures import PermanentError, TransientError
@@ -73,6 +74,7 @@ class Creation:
             variables=variables,
             made_by_us=made_by_us,
             new=new,
+            reviewers=self.plan.safeguards.reviewers,
         )
 
     async def _fill(self, repository: Repository) -> Pipeline | None:
@@ -138,6 +140,10 @@ class Creation:
         for branch, head in heads.items():
             if branch != self.plan.branch and head in ours.parents:
                 await self.forge.delete_branch(self.plan.repository, branch)
+        if self.plan.safeguards.approvals is not None:
+            await self.forge.protect_branch(
+                self.plan.repository, self.plan.branch, approvals=self.plan.safeguards.approvals
+            )
         await self.forge.describe(
             self.plan.repository, description=self.plan.description, default_branch=self.plan.branch
         )
@@ -149,8 +155,12 @@ class Creation:
         base = await workflow.head(plan.branch)
         if base is None:
             raise branch_missing(plan)
+        if plan.path is not None and not await self.forge.has_directory(plan.repository, plan.path, at=base):
+            raise _directory_missing(plan, plan.path)
+        await workflow.forget_detachment()
         await self._mark(variables, made_by_us=False)
         if await self.forge.read(plan.repository, workflow.path, at=base) == self.workflow.content:
+            await self._run(workflow.path, base)
             return plan.pipeline(repository, base, "attached")
         offer = Offer(
             workflow,
@@ -165,6 +175,15 @@ class Creation:
         commit, pull_request = await offer.make(base)
         return plan.pipeline(repository, commit.sha, "attached", pull_request.html_url)
 
+    async def _run(self, workflow: str, commit: str) -> None:
+        """Deploy what is there: the workflow was merged before, so nothing is pushed that would. A forge shows a run a
+        moment after it was asked for, so one more is possible; the same commit twice is the same release."""
+        repository, plan = self.plan.repository, self.plan
+        if await self.forge.has_run(repository, workflow, commit=commit, since=plan.asked_at):
+            return
+        with suppress(PermanentError):  # the default branch has no such workflow: the next push deploys
+            await self.forge.run_workflow(repository, workflow, branch=plan.branch)
+
 
 def branch_missing(plan: Plan) -> PermanentError:
     """The refusal where the branch to deploy from is not there."""
@@ -172,4 +191,12 @@ def branch_missing(plan: Plan) -> PermanentError:
         "branch_missing",
         f"the repository {plan.repository} has no branch {plan.branch}",
         next_step=f"Push the branch {plan.branch} and retry, or start over with another branch.",
+    )
+
+
+def _directory_missing(plan: Plan, path: str) -> PermanentError:
+    return PermanentError(
+        "path_missing",
+        f"the branch {plan.branch} of the repository {plan.repository} has no directory {path}",
+        next_step=f"Push the application to {path} and retry, or start over with another path.",
     )

@@ -43,6 +43,14 @@ class Workflow:
         """The newest commit of a branch."""
         return (await self.forge.branches(self.repository, prefix=branch)).get(branch)
 
+    async def forget_detachment(self) -> None:
+        """Take back an earlier life's offer to remove the file, unless somebody has worked on it. With its branch its
+        pull request goes too."""
+        head = await self.head(self.mark.detach_branch)
+        newest = await self.forge.history(self.repository, head, limit=1) if head else ()
+        if newest and newest[0].made_in_another_life(self.mark):
+            await self.forge.delete_branch(self.repository, self.mark.detach_branch)
+
     async def replace(self, branch: str, seen: Seen, file: File, message: str, at: datetime) -> Commit:
         """Commit `file` on the branch. `TransientError` where it has moved since it was looked at, `PermanentError`
         where we may not move it."""
@@ -65,12 +73,13 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Offer:
-    """A workflow that is offered in a pull request to the branch `base`, on a branch of ours."""
+    """A workflow that is offered in a pull request to the branch `base`, on a branch of ours; without a `file`, its
+    removal."""
 
     workflow: Workflow
     base: str
     branch: str
-    file: File
+    file: File | None
     message: str
     title: str
     body: str
@@ -92,7 +101,8 @@ class Offer:
         async def create() -> Commit:
             made = await forge.commit(
                 repository,
-                files=(self.file,),
+                files=(self.file,) if self.file else (),
+                without=() if self.file else (self.workflow.path,),
                 parent=base_head,
                 keep_other_files=True,
                 message=self.message,

@@ -9,6 +9,7 @@ Invariants
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 from chassis.failures import PermanentError
@@ -20,13 +21,16 @@ from services.cicd.domain import (
     Commit,
     Mark,
     Repository,
+    detach_body,
+    detach_message,
+    detach_title,
     only_ours,
     owner_of,
     reasons_to_keep,
     users_of,
-    workflow_path,
 )
 from services.cicd.handlers.notes import Notes
+from services.cicd.handlers.placing import Offer, Workflow
 from services.cicd.ports import Forge
 
 HISTORY_LIMIT = 100
@@ -42,6 +46,7 @@ class Removal:
     repository: str
     branch: str
     mark: Mark
+    at: datetime
     archive: bool = False
     notes: Notes = field(default_factory=Notes)
 
@@ -59,12 +64,33 @@ class Removal:
         elif made_by_us:
             await self._remove_made(repository, variables)
         else:
+            await self._detach(Workflow(self.forge, repository.name, self.mark))
             await self._withdraw(repository, variables, await self._our_branches(repository))
-            path = workflow_path(self.mark.environment)
-            if await self.forge.read(repository.name, path, at=self.branch) is not None:
-                reason = "It was merged, so it is yours: it tests, and deploys nothing any more. Delete it if you like."
-                self.notes.keep("workflow", f"{repository.name}/{path}", reason)
         return self.notes.receipt
+
+    async def _detach(self, workflow: Workflow) -> None:
+        """Offer to take away the workflow that its owner merged. It is theirs by now, so they decide."""
+        seen = await workflow.look(self.branch)
+        if seen is None or seen.file is None:
+            return
+        offer = Offer(
+            workflow,
+            base=self.branch,
+            branch=self.mark.detach_branch,
+            file=None,
+            message=detach_message(self.mark),
+            title=detach_title(self.mark),
+            body=detach_body(self.mark),
+            at=self.at,
+        )
+        merged = "It was merged, so it is yours: it tests, and deploys nothing any more."
+        try:
+            _, pull = await offer.make(seen.head)
+        except PermanentError as error:
+            reason = f"{merged} Delete it if you like; a pull request for that could not be opened: {error}"
+        else:
+            reason = f"{merged} Merge {pull.html_url} to remove it."
+        self.notes.keep("workflow", f"{workflow.repository}/{workflow.path}", reason)
 
     async def _our_branches(self, repository: Repository) -> dict[str, str]:
         heads = await self.forge.branches(repository.name, prefix=self.mark.branch)
@@ -130,7 +156,9 @@ class Removal:
         name = repository.name
         for branch, head in branches.items():
             await self._withdraw_offer(name, branch, head)
-        if await self.forge.has_environment(name, self.mark.environment):
+        if self.mark.not_ours_variable in variables:
+            self.notes.keep("deployment_environment", f"{name}/{self.mark.environment}", "It was there before Slipway.")
+        elif await self.forge.has_environment(name, self.mark.environment):
             await self.notes.take(
                 "deployment_environment",
                 f"{name}/{self.mark.environment}",
@@ -143,6 +171,8 @@ class Removal:
                 # Another environment moved in between the two reads; it counts on the variable.
                 await self.forge.set_variable(name, URL_VARIABLE, variables[URL_VARIABLE])
         await self._remove_variable(name, self.mark.used_by_variable, variables)
+        # After the mark: a removal that broke off and is repeated must still know whose the environment is.
+        await self._remove_variable(name, self.mark.not_ours_variable, variables)
         if Mark.parse(variables.get(MADE_FOR_VARIABLE)) == self.mark:
             await self._remove_variable(name, MADE_FOR_VARIABLE, variables)
 

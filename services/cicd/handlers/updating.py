@@ -61,6 +61,7 @@ class Update:
             self.plan.platform_url,
             variables=variables,
             made_by_us=made_by_us,
+            reviewers=self.plan.safeguards.reviewers,
         )
         placed = await self._place(workflow, seen, made_by_us=made_by_us)
         origin: Literal["created", "attached"] = "created" if made_by_us else "attached"

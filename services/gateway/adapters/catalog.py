@@ -6,6 +6,7 @@ from uuid import UUID
 
 from chassis import questions
 from chassis.bus import Bus
+from contracts.feedback import FeedbackPage, FindFeedback, GetSurvey, Survey
 from contracts.history import Compare, Difference, GetMoment, Moment
 from contracts.insights import AuditPage, FindAudit, GetInsights, Insights
 from contracts.maintenance import Rebuild, Rebuilt
@@ -34,7 +35,7 @@ from contracts.queries import (
 
 
 class BusCatalog:
-    """Fulfils `ports.Catalog`, `ports.Past`, `ports.Chronicle` and `ports.Workshop`."""
+    """Fulfils `ports.Catalog`, `ports.Past`, `ports.Chronicle`, `ports.Voices` and `ports.Workshop`."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -61,9 +62,9 @@ class BusCatalog:
         """See the port."""
         return (await questions.ask(self._bus, GetRun(run_id=run_id, min_sequence=min_sequence), OneRun)).run
 
-    async def runs(self, question: FindRuns) -> tuple[RunView, ...]:
+    async def runs(self, question: FindRuns) -> Runs:
         """See the port."""
-        return (await questions.ask(self._bus, question, Runs)).items
+        return await questions.ask(self._bus, question, Runs)
 
     async def known(self, event_ids: Sequence[UUID]) -> frozenset[UUID]:
         """See the port."""
@@ -91,6 +92,14 @@ class BusCatalog:
     async def audit(self, query: FindAudit) -> AuditPage:
         """See the port."""
         return await questions.ask(self._bus, query, AuditPage)
+
+    async def feedback(self, query: FindFeedback) -> FeedbackPage:
+        """See the port."""
+        return await questions.ask(self._bus, query, FeedbackPage)
+
+    async def survey(self, query: GetSurvey) -> Survey:
+        """See the port."""
+        return await questions.ask(self._bus, query, Survey)
 
     async def rebuild(self, question: Rebuild) -> Rebuilt:
         """See the port."""

@@ -3,17 +3,22 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, get_args
 
 from contracts.queries import (
+    RUNS_COUNTED,
     EnvironmentOrder,
     Environments,
     EnvironmentView,
     FacetCount,
     Facets,
     FindEnvironments,
+    FindRuns,
     GrantedTo,
     Graph,
+    Runs,
+    RunState,
+    RunView,
 )
 
 _FACETS: Final = tuple(Facets.model_fields)
@@ -48,6 +53,32 @@ def connected(name: str, views: Mapping[str, EnvironmentView]) -> Graph:
     needed = {one: {other for other in needs if one in needs[other]} for one in living}
     names = (_reached(name, needs) | _reached(name, needed)) & living.keys()
     return Graph(environments=tuple(living[one] for one in sorted(names, key=lambda one: (one != name, one))))
+
+
+def found_runs(question: FindRuns, seen: Sequence[RunView]) -> Runs:
+    """The answer to a question about runs, of those that somebody sees, the newest first."""
+    kept = [run for run in seen if _keeps_run(question, run)]
+    items = [
+        run
+        for run in kept
+        if question.state in {None, run.state}
+        and (question.before_sequence is None or run.last_sequence < question.before_sequence)
+    ]
+    states = Counter(run.state for run in kept)
+    counts = tuple(FacetCount(value=state, count=min(states[state], RUNS_COUNTED)) for state in get_args(RunState))
+    return Runs(items=tuple(items[: question.limit]), states=counts if question.counts else ())
+
+
+def _keeps_run(question: FindRuns, run: RunView) -> bool:
+    return (
+        question.environment in {None, run.environment}
+        and (question.name_contains or "") in run.environment
+        and question.kind in {None, run.kind}
+        and question.golden_path in {None, run.golden_path}
+        and question.person in {None, run.requested_by}
+        and (question.since is None or run.requested_at >= question.since)
+        and (question.until is None or run.requested_at < question.until)
+    )
 
 
 def is_visible(view: EnvironmentView, teams: Collection[str] | None, granted_to: GrantedTo | None) -> bool:
@@ -107,8 +138,8 @@ def _facets(question: FindEnvironments, seen: Sequence[EnvironmentView], now: da
     )
 
 
-def _place(view: EnvironmentView) -> tuple[str, str, str]:
-    return view.spec.repository, view.spec.branch, view.spec.kind
+def _place(view: EnvironmentView) -> tuple[str, str, str, str | None]:
+    return view.spec.repository, view.spec.branch, view.spec.kind, view.spec.path
 
 
 def _reached(name: str, edges: Mapping[str, Collection[str]]) -> set[str]:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 from chassis.clock import Clock
 from chassis.failures import TransientError
-from contracts import subjects
+from contracts import queries, subjects
 from contracts.envelope import Event
 from contracts.events import (
     RUN_REQUESTS,
@@ -44,7 +44,7 @@ from contracts.queries import (
     StepView,
 )
 from contracts.step_log import StepLine
-from services.gateway.adapters.memory_finding import connected, found, is_visible
+from services.gateway.adapters.memory_finding import connected, found, found_runs, is_visible
 from services.gateway.domain.progress import Steps
 from services.gateway.domain.requests import EVENTS, AcceptedRequest, Operation
 from services.gateway.ports import OvertakenError, Wake
@@ -288,16 +288,15 @@ class MemoryLog:
             )
         return views
 
-    async def runs(self, question: FindRuns) -> tuple[RunView, ...]:
+    async def runs(self, question: FindRuns) -> queries.Runs:
         """See the port."""
         newest_first = sorted(self._runs(question.min_sequence).values(), key=lambda run: -run.last_sequence)
-        return tuple(
+        seen = [
             run
             for run in newest_first
-            if (question.teams is None or run.team in question.teams or self._is_granted(run, question))
-            and question.environment in {None, run.environment}
-            and (question.before_sequence is None or run.last_sequence < question.before_sequence)
-        )[: question.limit]
+            if question.teams is None or run.team in question.teams or self._is_granted(run, question)
+        ]
+        return found_runs(question, seen)
 
     def _is_granted(self, run: RunView, question: FindRuns) -> bool:
         view = self._environments(question.min_sequence)[run.environment]

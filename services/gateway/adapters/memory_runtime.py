@@ -33,10 +33,13 @@ class MemoryRuntime:
     incarnation: UUID
     broken: tuple[bytes, ...] = (b"broken",)
     places: dict[str, _Place] = field(default_factory=lambda: defaultdict(_Place))
+    orders: list[ReleaseOrder] = field(default_factory=list)
+    """Everything that was to be run, and how."""
 
     async def deploy(self, environment: str, order: ReleaseOrder, release: AsyncIterator[bytes]) -> DeploymentOutcome:
         """See the port."""
         content = b"".join([chunk async for chunk in release])
+        self.orders.append(order)
         place = self.places[environment]
         known = next((one for one in place.outcomes if one.deployment_id == order.deployment_id), None)
         if known is not None:

@@ -124,6 +124,16 @@ class PipelineAnswer(BaseModel):
     pull_request_url: str | None
 
 
+class PullRequestAnswer(BaseModel):
+    """The pull request that a preview is of."""
+
+    number: int
+    url: str | None
+    """Where it is; null as long as the repository is not known."""
+    approved_commit: str | None
+    """Of a fork: the commit that a member agreed to at first; null where every push is shown."""
+
+
 class GrantAnswer(BaseModel):
     """A role that a person or a team has in one environment."""
 
@@ -167,7 +177,11 @@ class EnvironmentAnswer(Asked):
     last_deployment: DeploymentAnswer | None
     last_successful_deployment: DeploymentAnswer | None
     cost: CostAnswer | None
+    pull_request: PullRequestAnswer | None
+    """Of which pull request it is a preview; null where it is of none."""
     depends_on: list[str]
+    path: str | None
+    """The directory of the repository that the application is in; null where it is all of it."""
     last_activity_at: Timestamp | None
     created_at: Timestamp
     updated_at: Timestamp
@@ -259,11 +273,20 @@ class RunAnswer(BaseModel):
     links: dict[str, str | None]
 
 
+class RunCount(BaseModel):
+    """How many runs are in one state."""
+
+    state: str
+    count: int
+
+
 class RunPage(BaseModel):
     """A page of runs, newest first."""
 
     items: list[RunAnswer]
     next_cursor: str | None
+    counts: list[RunCount] | None = None
+    """How many there are in each state, whichever is asked for; up to 1000, which means that many or more."""
 
 
 class EventAnswer(BaseModel):

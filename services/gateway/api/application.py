@@ -17,9 +17,12 @@ from services.gateway.api import (
     environments,
     exports,
     facts,
+    feedback,
+    github,
     golden_paths,
     graph,
     history,
+    hooks,
     insights,
     life,
     machines,
@@ -46,6 +49,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *deployments.ENDPOINTS,
     *graph.ENDPOINTS,
     *plans.ENDPOINTS,
+    *feedback.ENDPOINTS,
     *rollouts.ENDPOINTS,
     *life.ENDPOINTS,
     *history.ENDPOINTS,
@@ -58,6 +62,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *machines.ENDPOINTS,
     *sign_in.ENDPOINTS,
     *webhooks.ENDPOINTS,
+    *github.ENDPOINTS,
+    *hooks.ENDPOINTS,
     *admin.ENDPOINTS,
     *platform.ENDPOINTS,
 )
@@ -80,9 +86,33 @@ def application(
     gateway: Gateway, gate: Gate, endpoints: tuple[Endpoint, ...] = ENDPOINTS, pages: tuple[Page, ...] = PAGES
 ) -> FastAPI:
     """The application. Raises `LookupError` where a route has no policy."""
-    app = _Application(
+    app = _bare(gateway.version)
+    app.state.gateway = gateway
+    app.add_middleware(_SafeHeaders)
+    serve(app, gate, endpoints)
+    rendering.equip()
+    serve_pages(app, gate, gateway, pages, frame=rendering.frame, show_problem=failures.show_problem)
+    app.public = _public(endpoints)
+    return app
+
+
+def description(version: str, gate: Gate) -> dict[str, Any]:
+    """What the application says of itself, with nothing behind it: to be published. Nobody goes through `gate`."""
+    app = _bare(version)
+    serve(app, gate, ENDPOINTS)
+    app.public = _public(ENDPOINTS)
+    return app.openapi()
+
+
+def _public(endpoints: tuple[Endpoint, ...]) -> set[tuple[str, str]]:
+    return {(e.method.lower(), e.path) for e in endpoints if e.policy.role is None}
+
+
+def _bare(version: str) -> "_Application":
+    """The application without routes."""
+    return _Application(
         title="Slipway",
-        version=gateway.version,
+        version=version,
         description="An internal developer platform: environments, their runs, and the golden paths behind them.",
         openapi_url=None,
         docs_url=None,
@@ -91,13 +121,6 @@ def application(
         telemetry={"tracing": False, "metrics": False, "logs": False},  # spans are made at the one door
         exception_handlers={HTTPException: _problem, RequestValidationError: _problem, Exception: _problem},
     )
-    app.state.gateway = gateway
-    app.add_middleware(_SafeHeaders)
-    serve(app, gate, endpoints)
-    rendering.equip()
-    serve_pages(app, gate, gateway, pages, frame=rendering.frame, show_problem=failures.show_problem)
-    app.public = {(e.method.lower(), e.path) for e in endpoints if e.policy.role is None}
-    return app
 
 
 class _Application(FastAPI):

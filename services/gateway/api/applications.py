@@ -1,9 +1,9 @@
 """`/applications`: a manifest that a developer keeps beside their code, carried out."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Response
+from fastapi import Query, Response
 from pydantic import BaseModel
 
 from contracts.application import Application, Remark
@@ -13,8 +13,11 @@ from services.gateway.api.auth import DEVELOPER
 from services.gateway.api.context import Deeds
 from services.gateway.api.environments import begun, shown
 from services.gateway.api.routing import Asker, Endpoint, IdempotencyKey
+from services.gateway.domain.admission import PlanHash
 from services.gateway.handlers.applications import Outcome
 from services.gateway.handlers.settling import Answered
+
+Agreed = Annotated[PlanHash | None, Query(description="The hash of the plan that was agreed to")]
 
 
 class Warned(BaseModel):
@@ -50,11 +53,12 @@ async def plan_application(body: Application, asker: Asker, gateway: Deeds) -> P
 
 
 async def apply_application(
-    *, body: Application, asker: Asker, key: IdempotencyKey, gateway: Deeds, response: Response
+    *, body: Application, asker: Asker, key: IdempotencyKey, gateway: Deeds, response: Response, plan: Agreed = None
 ) -> AppliedAnswer:
     """Make the environment that an application's manifest asks for (`kind: Application`), or change it into that. 200
-    where it is that already; then no run begins. YAML (`application/yaml`) or JSON."""
-    applied = await gateway.applications.apply(asker, body, key)
+    where it is that already; then no run begins. YAML (`application/yaml`) or JSON. With `plan`, only if that is still
+    the hash of its plan; losing data needs one."""
+    applied = await gateway.applications.apply(asker, body, key, plan=plan)
     found, accepted, environment = applied.found, None, None
     if isinstance(found, Answered):
         accepted = begun(found, gateway, response, created=applied.outcome == "created")

@@ -152,6 +152,7 @@ def _handler(gate: Gate, gateway: Gateway, page: Page) -> Callable[[Request], Aw
 async def _answer(gate: Gate, gateway: Gateway, page: Page, request: Request) -> Response:
     visitor: Visitor | None = None
     try:
+        limits.check_query(request.scope["query_string"])
         site = Site(gateway.links.public_url)
         secret = site.cookie(request, cookies.SESSION)
         visitor = await _visitor(gate, secret, request)

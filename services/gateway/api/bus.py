@@ -21,7 +21,6 @@ from services.gateway.api import limits, problems
 from services.gateway.api.answers import EnvironmentAnswer
 from services.gateway.api.auth import Gate, Policy
 from services.gateway.api.routing import TRACE_HEADER, linked_span
-from services.gateway.domain.admission import Ask
 from services.gateway.domain.people import Principal
 from services.gateway.domain.refusals import BrokenRule, InvalidError, UnauthenticatedError
 
@@ -29,11 +28,13 @@ _log = structlog.get_logger(__name__)
 
 STATUS_HEADER: Final = "Slipway-Status"
 QUEUE: Final = "gateway"
+INBOXES: Final = "_INBOX."
+"""Where replies go: no stream keeps what is published there."""
 AT_ONCE: Final = 100
 """How many requests of the bus are answered at once; others wait their turn."""
 _KEY: Final = re.compile(limits.KEY_PATTERN)
 
-B = TypeVar("B", bound=Ask)
+B = TypeVar("B", bound=BaseModel)
 
 
 class Message(Protocol):
@@ -97,8 +98,11 @@ class BusRequests:
             _log.warning("could not reply to a request", error_type=type(error).__name__, error=str(error))
 
     async def _reply(self, row: BusRequest[Any], message: Message) -> None:
-        if not message.reply:
-            return  # nobody waits; and what nobody can be told the fate of is not begun
+        # Nobody waits, or it is sent to where we may publish and who asks may not: a stream of the platform's. And what
+        # nobody can be told the fate of is not begun.
+        if not message.reply.startswith(INBOXES):
+            _log.warning("a request on the bus has no inbox to answer to", request=row.name)
+            return
         headers = {name.lower(): value for name, value in (message.headers or {}).items()}
         with linked_span(
             f"request {row.name}",

@@ -16,9 +16,11 @@ from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.deploying import Deploying
 from services.gateway.handlers.feedback import Listening
 from services.gateway.handlers.following import Following
+from services.gateway.handlers.forge_events import Hearsay
 from services.gateway.handlers.living import Living
 from services.gateway.handlers.machines import Machines
 from services.gateway.handlers.maintenance import Maintenance
+from services.gateway.handlers.notifying import Notifying
 from services.gateway.handlers.planning import Planning
 from services.gateway.handlers.reading import Reading
 from services.gateway.handlers.remembering import Remembering
@@ -43,6 +45,8 @@ class Gateway:
     planning: Planning
     rollouts: Rollouts
     webhooks: Webhooks
+    hearsay: Hearsay
+    notifying: Notifying
     reading: Reading
     remembering: Remembering
     reviewing: Reviewing

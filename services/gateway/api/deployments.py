@@ -35,7 +35,7 @@ _BEARER: Final = re.compile(r"[Bb]earer ([\x21-\x7e]{1,16000})")
 _READER: Final = Policy("developer", traced=False)
 
 
-class DeploymentAnswer(BaseModel):
+class ReleaseAnswer(BaseModel):
     """A deployment that is live."""
 
     deployment_id: str
@@ -117,7 +117,7 @@ class ReportHeard(BaseModel):
     told: bool
 
 
-async def deploy(name: Name, request: Request, gateway: Deeds) -> DeploymentAnswer:
+async def deploy(name: Name, request: Request, gateway: Deeds) -> ReleaseAnswer:
     """Hand over a release and wait until it is live. Shown instead of an API token: the OpenID Connect token of the
     environment's own workflow, for the audience `slipway`. A release that does not come up is not live: then this
     answers the problem `deployment_failed` with its last lines, and what was live before still is."""
@@ -131,7 +131,7 @@ async def deploy(name: Name, request: Request, gateway: Deeds) -> DeploymentAnsw
 
 async def roll_back(
     *, name: Name, body: GoBack | None = None, asker: Asker, key: IdempotencyKey, gateway: Deeds
-) -> DeploymentAnswer:
+) -> ReleaseAnswer:
     """Make an earlier release live again, without building anything."""
     outcome = await gateway.deploying.roll_back(asker, name, body.to if body is not None else None, key)
     view = await gateway.reading.environment(asker, name)
@@ -201,8 +201,8 @@ def _token(request: Request) -> SecretStr:
     return SecretStr(found[1])
 
 
-def _answer(outcome: DeploymentOutcome, infrastructure: Any) -> DeploymentAnswer:
-    return DeploymentAnswer(
+def _answer(outcome: DeploymentOutcome, infrastructure: Any) -> ReleaseAnswer:
+    return ReleaseAnswer(
         deployment_id=outcome.deployment_id,
         state=outcome.state,
         url=infrastructure.url if infrastructure is not None else None,
@@ -266,12 +266,12 @@ ENDPOINTS: Final = (
         deploy,
         SIGNED,
         200,
-        DeploymentAnswer,
+        ReleaseAnswer,
         "deployments",
         options={"openapi_extra": _FORM},
     ),
     Endpoint("GET", f"{_ONE}/deployments", list_deployments, VIEWER, 200, DeploymentsAnswer, "deployments"),
-    Endpoint("POST", f"{_ONE}:rollback", roll_back, DEVELOPER, 200, DeploymentAnswer, "deployments"),
+    Endpoint("POST", f"{_ONE}:rollback", roll_back, DEVELOPER, 200, ReleaseAnswer, "deployments"),
     Endpoint(
         "GET",
         f"{_ONE}/logs",

@@ -8,14 +8,14 @@ from contracts.names import BranchName, GoldenPathName, PersonName, RepositoryNa
 from contracts.queries import DeploymentState, EnvironmentOrder, EnvironmentState, EnvironmentView, RunningState
 from contracts.values import Kind
 from services.gateway.api import views
-from services.gateway.api.answers import API, Accepted, EnvironmentAnswer, EnvironmentPage, EventPage, RunPage
+from services.gateway.api.answers import API, Accepted, EnvironmentAnswer, EnvironmentPage, EventPage, RunCount, RunPage
 from services.gateway.api.auth import DEVELOPER, VIEWER
 from services.gateway.api.context import Deeds, Gateway
 from services.gateway.api.routing import Asker, Endpoint, IdempotencyKey
 from services.gateway.domain.admission import CreateEnvironment
 from services.gateway.domain.changes import ChangeEnvironment, UpgradeEnvironment
 from services.gateway.domain.people import Principal
-from services.gateway.handlers.reading import Search
+from services.gateway.handlers.reading import RunSearch, Search
 from services.gateway.handlers.settling import Answered
 
 Name = Annotated[str, Path(description="The environment's name")]
@@ -85,7 +85,7 @@ def searched(
     forgotten_days: Annotated[
         int | None, Query(ge=1, le=3650, description="Previews and stagings nobody touched for so many days")
     ] = None,
-    duplicates: Annotated[bool, Query(description="Only those of one kind, repository and branch")] = False,
+    duplicates: Annotated[bool, Query(description="Only those of one kind, repository, branch and directory")] = False,
     include_deleted: Annotated[bool, Query()] = False,
     sort: Annotated[EnvironmentOrder | None, Query()] = None,
     descending: Annotated[bool, Query()] = False,
@@ -165,19 +165,21 @@ async def list_environment_runs(
     cursor: Annotated[str | None, Query(max_length=400)] = None,
 ) -> RunPage:
     """The runs of an environment, newest first."""
-    return await page_of_runs(gateway, asker, name, cursor, limit)
+    # Unchecked: what is no name is an environment that is not there, as everywhere.
+    search = RunSearch().model_copy(update={"environment": name})
+    return await page_of_runs(gateway, asker, search, cursor, limit)
 
 
-async def page_of_runs(
-    gateway: Deeds, asker: Asker, environment: str | None, cursor: str | None, limit: int
-) -> RunPage:
-    """A page of runs: of one environment, or of all."""
-    of_list = f"runs {asker.subject} {environment}"
+async def page_of_runs(gateway: Deeds, asker: Asker, search: RunSearch, cursor: str | None, limit: int) -> RunPage:
+    """A page of the runs that are looked for; a cursor belongs to its exact conditions."""
+    of_list = f"runs {asker.subject} {search.model_dump_json(exclude={'counts'})}"
     before = int(gateway.cursors.read(of_list, cursor)) if cursor is not None else None
     size = min(limit, RUNS_PER_PAGE)
-    found = await gateway.reading.runs(asker, environment=environment, before=before, limit=size)
-    more = gateway.cursors.make(of_list, str(found[-1].last_sequence)) if len(found) == size else None
-    return RunPage(items=[views.run(view, gateway.links) for view in found], next_cursor=more)
+    found = await gateway.reading.runs(asker, search, before=before, limit=size)
+    items = found.items
+    more = gateway.cursors.make(of_list, str(items[-1].last_sequence)) if len(items) == size else None
+    counts = [RunCount(state=one.value, count=one.count) for one in found.states] if search.counts else None
+    return RunPage(items=[views.run(view, gateway.links) for view in items], next_cursor=more, counts=counts)
 
 
 def begun(answered: Answered, gateway: Gateway, response: Response, *, created: bool = False) -> Accepted:

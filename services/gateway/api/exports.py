@@ -157,9 +157,27 @@ def _documents(view: EnvironmentView, gateway: Gateway) -> str:
     )
 
 
+_CSV_TOO: Final = {"responses": {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}}
+_YAML_ONLY: Final = {"response_class": Response, "responses": {200: {"content": {_YAML: {}}}}}
 ENDPOINTS = (
     # Before the route of one environment: it would take this for a name.
-    Endpoint("GET", f"{API}/environments/export", export_environments, VIEWER, tag="catalogue"),
-    Endpoint("GET", f"{API}/environments/{{name}}/catalog-info.yaml", get_catalog_info, VIEWER, tag="catalogue"),
-    Endpoint("GET", f"{API}/catalog-info.yaml", list_catalog_info, VIEWER, tag="catalogue"),
+    Endpoint(
+        "GET",
+        f"{API}/environments/export",
+        export_environments,
+        VIEWER,
+        200,
+        list[EnvironmentAnswer],
+        "catalogue",
+        options=_CSV_TOO,
+    ),
+    Endpoint(
+        "GET",
+        f"{API}/environments/{{name}}/catalog-info.yaml",
+        get_catalog_info,
+        VIEWER,
+        tag="catalogue",
+        options=_YAML_ONLY,
+    ),
+    Endpoint("GET", f"{API}/catalog-info.yaml", list_catalog_info, VIEWER, tag="catalogue", options=_YAML_ONLY),
 )

@@ -18,6 +18,8 @@ from time import monotonic
 from typing import Any, Final
 
 from services.gateway.domain.refusals import (
+    BrokenRule,
+    InvalidError,
     MalformedError,
     RateLimitedError,
     TooLargeError,
@@ -117,6 +119,12 @@ def _number(digits: str) -> float:
 
 def _no_constant(_: str) -> None:
     raise MalformedError("NaN and Infinity are not JSON.")
+
+
+def check_query(query: bytes) -> None:
+    """Raise `InvalidError` where a query holds a zero character: no name has one, and Postgres knows no such text."""
+    if b"%00" in query or b"\0" in query:
+        raise InvalidError([BrokenRule("query", "must not hold a zero character")])
 
 
 def check_text(value: Any) -> None:

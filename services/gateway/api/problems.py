@@ -51,6 +51,7 @@ _KNOWN: Final[Mapping[str, tuple[int, str]]] = {
     "plan_outdated": (409, "The plan is outdated"),
     "rollout_under_way": (409, "Another rollout is under way"),
     "rollout_ended": (409, "The rollout is over"),
+    "webhook_not_active": (409, "The webhook is not active"),
     "not_deployable": (409, "Nothing can be deployed there"),
     "no_such_release": (409, "There is no such release"),
     "no_runtime": (409, "Applications run elsewhere"),
@@ -121,6 +122,11 @@ class Refused(BaseModel):
         """The problem as JSON; `environment` and `quota` are there only where they say something."""
         hidden = {name for name in ("environment", "quota", "lines") if getattr(self.problem, name) is None}
         return self.problem.model_dump_json(exclude=hidden).encode()
+
+
+def known() -> Mapping[str, tuple[int, str]]:
+    """Every code, with its status and title."""
+    return _KNOWN
 
 
 def of(error: Exception, instance: str) -> Refused:
@@ -205,7 +211,10 @@ def broken_rules(errors: Iterable[Mapping[str, Any]]) -> list[BrokenRule]:
 
 
 def _broken_rule(error: Mapping[str, Any]) -> BrokenRule:
-    where = [part for part in error["loc"] if isinstance(part, str) and part not in _PLACES]
+    loc = tuple(error["loc"])
+    if loc[:1] != ("path",) or len(loc) > 1:  # alone it is a field of that name
+        loc = loc[1:] if loc and loc[0] in _PLACES else loc
+    where = [part for part in loc if isinstance(part, str)]
     if error["type"] == "extra_forbidden":
         return BrokenRule("body", "has a field that this request does not take")
     if not where:

@@ -108,6 +108,7 @@ async def _answer(gate: Gate, policy: Policy, request: Request, inner: _Handler,
         request.state.principal = await gate.admit(
             policy, request.headers.getlist("authorization"), address, site_of(request).session_of_reader(request)
         )
+        limits.check_query(request.scope["query_string"])
         if takes_body != "none":
             request = await _read(request, takes_body)
         response = await inner(request)

@@ -4,24 +4,49 @@ from typing import Annotated, Final
 
 from fastapi import Path, Query, Response
 
+from contracts.envelope import Timestamp
+from contracts.names import EnvironmentName, GoldenPathName, PersonName
+from contracts.queries import PartOfName, RunKind, RunState
 from services.gateway.api import views
 from services.gateway.api.answers import API, Accepted, RunAnswer, RunPage
 from services.gateway.api.auth import DEVELOPER, VIEWER
 from services.gateway.api.context import Deeds
 from services.gateway.api.environments import begun, page_of_runs
 from services.gateway.api.routing import Asker, Endpoint, IdempotencyKey
+from services.gateway.handlers.reading import RunSearch
 
 RunId = Annotated[str, Path(alias="id", description="The run's id")]
 
 
 async def list_runs(
+    *,
     asker: Asker,
     gateway: Deeds,
+    environment: Annotated[EnvironmentName | None, Query(description="Only this environment's")] = None,
+    state: Annotated[RunState | None, Query()] = None,
+    kind: Annotated[RunKind | None, Query()] = None,
+    golden_path: Annotated[GoldenPathName | None, Query()] = None,
+    person: Annotated[PersonName | None, Query(description="Who asked for it")] = None,
+    q: Annotated[PartOfName | None, Query(description="A part of the environment's name")] = None,
+    since: Annotated[Timestamp | None, Query(description="Asked for then or later")] = None,
+    until: Annotated[Timestamp | None, Query(description="Asked for before")] = None,
+    counts: Annotated[bool, Query(description="Count by state as well")] = False,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=400)] = None,
 ) -> RunPage:
-    """The runs of your teams' environments, newest first."""
-    return await page_of_runs(gateway, asker, None, cursor, limit)
+    """The runs of your teams' environments that keep every condition, newest first."""
+    search = RunSearch(
+        environment=environment,
+        state=state,
+        kind=kind,
+        golden_path=golden_path,
+        person=person,
+        name_contains=q or None,
+        since=since,
+        until=until,
+        counts=counts,
+    )
+    return await page_of_runs(gateway, asker, search, cursor, limit)
 
 
 async def get_run(run_id: RunId, asker: Asker, gateway: Deeds) -> RunAnswer:

@@ -30,6 +30,7 @@ from services.gateway.api.answers import (
     PipelineAnswer,
     PlanAnswer,
     PlannedCost,
+    PullRequestAnswer,
     QuotaAnswer,
     RunAnswer,
     SecretsAnswer,
@@ -123,7 +124,9 @@ def environment(view: EnvironmentView, path: GoldenPath | None, links: Links, as
         last_deployment=_deployment(view.last_deployment),
         last_successful_deployment=_deployment(view.last_successful_deployment),
         cost=_cost(view, path),
+        pull_request=_pull_request(view),
         depends_on=list(view.spec.depends_on or ()),
+        path=view.spec.path,
         last_activity_at=view.last_activity_at,
         created_at=view.created_at,
         updated_at=view.updated_at,
@@ -342,6 +345,14 @@ def _pipeline(found: Pipeline | None) -> PipelineAnswer | None:
         origin=found.origin,
         pull_request_url=found.pull_request_url,
     )
+
+
+def _pull_request(view: EnvironmentView) -> PullRequestAnswer | None:
+    pull = view.spec.pull_request
+    if pull is None:
+        return None
+    url = f"{view.pipeline.html_url}/pull/{pull.number}" if view.pipeline is not None else None
+    return PullRequestAnswer(number=pull.number, url=url, approved_commit=pull.approved_commit)
 
 
 def _asked(spec: EnvironmentSpec) -> dict[str, Any]:

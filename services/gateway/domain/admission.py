@@ -13,7 +13,15 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from contracts.golden_path import GoldenPath
-from contracts.names import BranchName, EnvironmentName, GoldenPathName, PersonName, RepositoryName, TeamName
+from contracts.names import (
+    BranchName,
+    EnvironmentName,
+    GoldenPathName,
+    PersonName,
+    RepositoryName,
+    RepositoryPath,
+    TeamName,
+)
 from contracts.parameters import ParameterError
 from contracts.values import EnvironmentSpec, Kind, Owner
 from services.gateway.domain.people import Principal, Role
@@ -53,6 +61,8 @@ class CreateEnvironment(Ask):
     """How long it lives; by default what is usual for its kind."""
     depends_on: DependsOn | None = None
     """Other environments that it calls."""
+    path: RepositoryPath | None = None
+    """The directory of the repository that the application is in; by default all of it."""
 
 
 class DeleteEnvironment(Ask):
@@ -116,6 +126,8 @@ def complete(
             parameters=dict(parameters),
             expires_at=_expiry(path, kind, now, defaults),
             depends_on=dependencies(ask.name, ask.depends_on or ()),
+            path=ask.path,
+            runtime=path.runtime.in_force(),
         )
     except ValidationError as error:  # the organisation and the name do not make a repository's name together
         raise InvalidError([BrokenRule("repository", "cannot follow from this name; name one")]) from error
@@ -139,7 +151,7 @@ def broken_parameter(error: ParameterError) -> InvalidError:
 def mark_of(operation: str, ask: Ask, **named: str) -> bytes:
     """The fingerprint of a request: what it asks for, and of what."""
     body = ask.model_dump(mode="json")
-    for late in ("plan", "ttl", "depends_on"):  # fields that are younger than requests that are kept
+    for late in ("plan", "ttl", "depends_on", "path"):  # fields that are younger than requests that are kept
         if body.get(late) is None:
             body.pop(late, None)
     return fingerprint(operation, body | named)

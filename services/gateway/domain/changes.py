@@ -60,13 +60,13 @@ def changed(view: EnvironmentView, ask: ChangeEnvironment, path: GoldenPath | No
         raise InvalidError([BrokenRule("golden_path_version", _GONE)])
     if path is None and ask.parameters:
         raise InvalidError([BrokenRule("parameters", _GONE)])
-    parameters = before.parameters
+    parameters, runtime = before.parameters, before.runtime
     if path is not None:
         if version not in {before.golden_path_version, path.version}:
             rule = f"must be {path.version}, the version on offer, or stay as it is"
             raise InvalidError([BrokenRule("golden_path_version", rule)])
         if version != before.golden_path_version:
-            parameters = _carried_over(before, ask.parameters, path)
+            parameters, runtime = _carried_over(before, ask.parameters, path), path.runtime.in_force()
         parameters = parameters | _chosen(before, ask.parameters, path)
     return before.model_copy(
         update={
@@ -74,6 +74,7 @@ def changed(view: EnvironmentView, ask: ChangeEnvironment, path: GoldenPath | No
             "branch": ask.branch or before.branch,
             "parameters": parameters,
             "expires_at": end_of(view),
+            "runtime": runtime,
             "depends_on": before.depends_on if ask.depends_on is None else dependencies(before.name, ask.depends_on),
         }
     )

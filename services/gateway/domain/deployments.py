@@ -53,7 +53,7 @@ def is_meant(claims: Mapping[str, object], view: EnvironmentView) -> bool:
     environment. Where its pipeline is not known yet, the repository's name has to do; then nothing is deployed yet."""
     if claims.get("environment") != view.name or claims.get("event_name") in _NEVER:
         return False
-    branch = view.pipeline.branch if view.pipeline is not None else view.spec.branch
+    branch = view.pipeline.branch if view.pipeline is not None else view.spec.deployed_branch
     if claims.get("ref") != f"refs/heads/{branch}":
         return False
     if view.pipeline is None:

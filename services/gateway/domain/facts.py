@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from contracts.names import EnvironmentName
 from contracts.signals import (
     Cost,
     CostRecorded,
@@ -65,6 +66,16 @@ class TellFact(BaseModel):
         if self.cost is not None and self.cost.period_end <= self.cost.period_start:
             raise ValueError("cost.period_end must be after cost.period_start")
         return self
+
+
+class TellNamedFact(TellFact):
+    """The same for the bus; over HTTP the path names the environment."""
+
+    name: EnvironmentName
+
+    def fact(self) -> TellFact:
+        """Without the name."""
+        return TellFact.model_validate(self.model_dump(exclude={"name"}))
 
 
 @dataclass(frozen=True)

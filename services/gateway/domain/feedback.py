@@ -1,7 +1,8 @@
 """What people think of the platform, as they may say it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import Field, StringConstraints, field_validator
 
@@ -16,6 +17,8 @@ class GiveFeedback(Ask):
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=2000)]
     page: str = Field(default="", max_length=300)
     """The page that it is about; a path of the portal."""
+    run_id: UUID | None = None
+    """The run that it is about."""
 
     @field_validator("page")
     @classmethod
@@ -35,3 +38,18 @@ class AnswerSurvey(Ask):
 def quarter(moment: datetime) -> str:
     """The quarter of a year in which everybody is asked once: `2026-Q4`."""
     return f"{moment.year}-Q{(moment.month + 2) // 3}"
+
+
+def quarter_begins(moment: datetime) -> datetime:
+    """The first moment of a moment's quarter, in UTC."""
+    moment = moment.astimezone(UTC)
+    first = 3 * ((moment.month - 1) // 3) + 1
+    return moment.replace(month=first, day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def next_quarter_begins(moment: datetime) -> datetime:
+    """The first moment of the quarter after a moment's, in UTC: when everybody is asked again."""
+    begins = quarter_begins(moment)
+    return (
+        begins.replace(year=begins.year + 1, month=1) if begins.month == 10 else begins.replace(month=begins.month + 3)
+    )

@@ -6,6 +6,7 @@ Invariants
 - No grant lets a token do more than its own kind: with a viewer's token one only looks, everywhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
@@ -97,3 +98,14 @@ class Principal:
             choice = f"one of {', '.join(self.teams)}" if self.teams else "a team"
             raise InvalidError([BrokenRule("team", f"is required, because your token has no single team: {choice}")])
         return self.teams[0]
+
+
+def member(person: str, rights: Sequence[tuple[Role, tuple[str, ...]]]) -> Principal | None:
+    """A person who asks for something elsewhere, with the most of what their tokens and sessions here open: each is a
+    role and teams. None for whom nothing opens anything. Never an admin: what is asked for elsewhere is asked for a
+    team of theirs."""
+    if not rights:
+        return None
+    role = max((role for role, _ in rights), key=ROLES.index)
+    teams = tuple(sorted({team for _, teams in rights for team in teams}))
+    return Principal(person, "developer" if role == "admin" else role, teams, "forge", "forge", None)

@@ -71,7 +71,7 @@ def committed_change(view: EnvironmentView, committed: EnvironmentSpec, path: Go
     """The desired state that somebody committed for an environment, checked as if they had asked for it. Raises
     `InvalidError`."""
     before = view.spec
-    fixed = ("name", "kind", "golden_path", "owner", "repository")
+    fixed = ("name", "kind", "golden_path", "owner", "repository", "path", "pull_request")
     wrong = [
         BrokenRule(field, "cannot be changed while the environment lives")
         for field in fixed

@@ -201,6 +201,12 @@ class RolloutEndedError(RefusalError):
     code = "rollout_ended"
 
 
+class WebhookNotActiveError(RefusalError):
+    """Nothing is sent to this webhook as long as it is paused or disabled."""
+
+    code = "webhook_not_active"
+
+
 RefusalCode = Literal["name_taken", "run_under_way", "not_found", "run_ended", "nothing_there", "changed_meanwhile"]
 
 _CONFLICTS: Final[dict[str, tuple[type[ConflictError], str]]] = {

@@ -49,11 +49,14 @@ class Applications:
     asking: Asking
     target: Target
 
-    async def apply(self, principal: Principal, application: Application, key: str | None) -> Applied:
-        """Make the environment that the manifest asks for, or change it into that. Raises as `Asking`; `InvalidError`
-        names the fields of the manifest."""
+    async def apply(
+        self, principal: Principal, application: Application, key: str | None, *, plan: str | None = None
+    ) -> Applied:
+        """Make the environment that the manifest asks for, or change it into that; with `plan`, only if that is still
+        the hash of its plan. Raises as `Asking`; `InvalidError` names the fields of the manifest."""
         principal.require("developer")
-        mark = fingerprint("apply", application.model_dump(mode="json"))
+        said = {"plan": plan} if plan is not None else {}
+        mark = fingerprint("apply", application.model_dump(mode="json") | said)
         earlier = await self.asking.settling.earlier(principal, key, mark)
         if earlier is not None:
             return Applied("created" if earlier.request.operation == "create" else "updated", earlier)
@@ -61,9 +64,10 @@ class Applications:
         warnings = (*wanted.warnings, *await self._missing(principal, wanted.depends_on or ()))
         view = await self._existing(principal, wanted.name)
         if view is None:
-            answered = await self.asking.create(principal, _new(wanted), key, mark=mark)
+            answered = await self.asking.create(principal, _new(wanted, plan), key, mark=mark)
             return Applied("created", answered, warnings)
-        found = await self.asking.update(principal, wanted.name, _change(wanted, view.spec), key, mark=mark)
+        change = _change(wanted, view.spec, plan)
+        found = await self.asking.update(principal, wanted.name, change, key, mark=mark)
         return Applied("updated" if isinstance(found, Answered) else "unchanged", found, warnings)
 
     async def plan(self, principal: Principal, application: Application) -> PlannedApplication:
@@ -103,33 +107,39 @@ class Applications:
         ]
 
 
-def _new(wanted: Translation) -> CreateEnvironment:
+def _new(wanted: Translation, plan: str | None = None) -> CreateEnvironment:
     return CreateEnvironment(
         name=wanted.name,
         golden_path=wanted.golden_path,
         repository=wanted.repository,
         branch=wanted.branch,
+        path=wanted.path,
         kind=wanted.kind,
         parameters=dict(wanted.parameters),
         team=wanted.team,
         depends_on=list(wanted.depends_on or ()) or None,
+        plan=plan,
     )
 
 
-def _change(wanted: Translation, before: EnvironmentSpec) -> ChangeEnvironment:
+def _change(wanted: Translation, before: EnvironmentSpec, plan: str | None = None) -> ChangeEnvironment:
     """The change from what there is. Raises `InvalidError` for what an environment keeps for its whole life."""
     fixed = {
         "spec.goldenPath": (wanted.golden_path, before.golden_path),
         "spec.kind": (wanted.kind, before.kind),
         "spec.repository": (wanted.repository, before.repository),
+        "spec.path": (wanted.path, before.path),
         "spec.team": (wanted.team, before.owner.team),
     }
     wrong = [
-        BrokenRule(field, f"is {now} and stays so while the environment lives; delete it first, or use another name")
+        BrokenRule(
+            field,
+            f"is {now or 'not set'} and stays so while the environment lives; delete it first, or use another name",
+        )
         for field, (then, now) in fixed.items()
         if then not in {None, now}
     ]
     if wrong:
         raise InvalidError(wrong)
     named = list(wanted.depends_on) if wanted.depends_on is not None else None
-    return ChangeEnvironment(branch=wanted.branch, parameters=dict(wanted.parameters), depends_on=named)
+    return ChangeEnvironment(branch=wanted.branch, parameters=dict(wanted.parameters), depends_on=named, plan=plan)

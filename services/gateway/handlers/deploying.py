@@ -29,7 +29,9 @@ from contracts.deployments import (
 )
 from contracts.names import ENVIRONMENT_NAME_PATTERN
 from contracts.queries import EnvironmentView
+from contracts.runtime import Runtime as Manner
 from contracts.signals import Deployment, DeploymentRecorded, Health, HealthChanged
+from contracts.values import EnvironmentSpec
 from services.gateway.domain.deployments import (
     DeploymentFailedError,
     NoRuntimeError,
@@ -118,11 +120,8 @@ class Deploying:
         if deployer.claims:
             check_note(note, deployer.claims, view)
         check_deployable(view)
-        path = await self.golden_paths.find(view.spec.golden_path)
-        if path is None:
-            raise UnknownThingError("The environment's golden path is not on offer any more: the platform team knows.")
         has_database = view.secrets is not None and view.secrets.database_role is not None
-        order = ReleaseOrder(**note.model_dump(), runtime=path.runtime, with_database=has_database)
+        order = ReleaseOrder(**note.model_dump(), runtime=await self._how(view.spec), with_database=has_database)
         await self._tell(view, note, "queued")
 
         async def passing() -> AsyncIterator[bytes]:
@@ -204,6 +203,16 @@ class Deploying:
     async def _say(self, view: EnvironmentView, said: Deployment) -> None:
         mark = f"{said.deployment_id} {said.state}"
         await self.telling.say(view, Fact(DeploymentRecorded, said, self.clock.now(), SOURCE, mark))
+
+    async def _how(self, spec: EnvironmentSpec) -> Manner:
+        """How the environment's application is run: by the version that it was brought to, whatever is on offer by now.
+        Raises `UnknownThingError`."""
+        if spec.runtime is not None:
+            return spec.runtime
+        path = await self.golden_paths.find(spec.golden_path)
+        if path is None:
+            raise UnknownThingError("The environment's golden path is not on offer any more: the platform team knows.")
+        return path.runtime
 
     async def _any(self, name: str) -> EnvironmentView | None:
         """The environment of this name, whoever asks."""

@@ -6,7 +6,6 @@ Invariants
   "no such thing".
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
@@ -15,7 +14,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from chassis.failures import TransientError
-from contracts.envelope import Value
+from contracts.envelope import Timestamp, Value
 from contracts.names import BranchName, EnvironmentName, GoldenPathName, PersonName, RepositoryName, TeamName
 from contracts.queries import (
     DeploymentState,
@@ -25,8 +24,12 @@ from contracts.queries import (
     EnvironmentView,
     FindEnvironments,
     FindRuns,
+    PartOfName,
     RecordedEvent,
+    RunKind,
     RunningState,
+    Runs,
+    RunState,
     RunView,
     StepDuration,
 )
@@ -68,6 +71,20 @@ class Search(Value):
     include_deleted: bool = False
     after: str | None = None
     limit: int = 50
+
+
+class RunSearch(Value):
+    """What is looked for among runs; each means what it means in `contracts.queries.FindRuns`."""
+
+    environment: EnvironmentName | None = None
+    name_contains: PartOfName | None = None
+    state: RunState | None = None
+    kind: RunKind | None = None
+    golden_path: GoldenPathName | None = None
+    person: PersonName | None = None
+    since: Timestamp | None = None
+    until: Timestamp | None = None
+    counts: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,23 +155,26 @@ class Reading:
         view = await self.catalog.environment(run.environment)
         return view is not None and view.incarnation == run.incarnation and principal.role_in(view) is not None
 
-    async def runs(
-        self, principal: Principal, *, environment: str | None, before: int | None, limit: int
-    ) -> Sequence[RunView]:
-        """Runs, newest first: of one environment, or all that the principal sees."""
-        view = await self.environment(principal, environment) if environment is not None else None
+    async def runs(self, principal: Principal, search: RunSearch, *, before: int | None, limit: int) -> Runs:
+        """A page of runs, newest first: of one environment, or all that the principal sees. Raises as `environment`
+        where one is named."""
+        named = search.environment
+        view = await self.environment(principal, named) if named is not None else None
         granted = view is not None and not principal.sees(view.spec.owner.team)
         question = FindRuns(
             min_sequence=await self.requests.floor(principal=principal.subject),
-            environment=environment,
             teams=None if granted else principal.visible_teams,
             granted_to=None if granted else principal.granted_to,
             before_sequence=before,
             limit=limit,
+            **dict(search),
         )
         found = await self.catalog.runs(question)
-        # A grant is for one life of a name.
-        return [run for run in found if view is None or not granted or run.incarnation == view.incarnation]
+        if view is None or not granted:
+            return found
+        # A grant is for one life of a name, and what there is of others is not even counted.
+        mine = tuple(run for run in found.items if run.incarnation == view.incarnation)
+        return Runs(items=mine)
 
     async def durations(self, golden_path: str) -> tuple[StepDuration, ...]:
         """How long creations of this golden path take; nothing where that cannot be had now: a form must not wait for a

@@ -62,6 +62,13 @@ class Rollouts:
             )
         return kept
 
+    async def due(self, principal: Principal, path: GoldenPath, most: int) -> tuple[list[EnvironmentView], bool]:
+        """Environments that a rollout of what a golden path offers would take along, of `most` that are looked at; and
+        whether those were all."""
+        principal.require("admin")
+        page = await self.catalog.environments(FindEnvironments(golden_path=path.name, limit=most))
+        return [view for view in page.items if is_due_for(view, path, None)], page.next_cursor is None
+
     async def find(self, principal: Principal, rollout_id: UUID) -> Rollout:
         """One of them. Raises `UnknownThingError`."""
         principal.require("admin")

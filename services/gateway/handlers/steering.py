@@ -1,12 +1,10 @@
 """Steering runs: calling one off while it goes on, and trying one again that failed."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from contracts.events import Asked, RunCommand
 from contracts.queries import EnvironmentView, RunView
 from services.gateway.domain.admission import fingerprint
-from services.gateway.domain.lifetime import lifetime
 from services.gateway.domain.obstacles import standing_of
 from services.gateway.domain.people import Principal
 from services.gateway.domain.policy import price_of
@@ -70,10 +68,10 @@ class Steering:
             room = self.quotas.room_for_change(spec, path)
         if run.kind == "create":
             room = self.quotas.room_for_new(spec, path)
-            # A new life, with all of its time before it.
-            known = lifetime(path, spec.kind, self.wishing.defaults)
-            ends = self.wishing.clock.now() + timedelta(days=known.days) if known is not None else None
-            spec = spec.model_copy(update={"expires_at": ends})
+            # A new life, with all the time before it that was asked for.
+            if spec.expires_at is not None:
+                ends = self.wishing.clock.now() + (spec.expires_at - run.requested_at)
+                spec = spec.model_copy(update={"expires_at": ends})
         previous = view.spec if run.kind == "update" else None
         price = price_of(path, spec.parameters)
         asked = Asked(

@@ -4,9 +4,9 @@ Invariant: a fact's id follows from the environment's present life, its kind and
 whomever and however often, is telling it once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Final, Literal, cast
 from uuid import UUID
 
 import structlog
@@ -14,7 +14,8 @@ import structlog
 from chassis import tracing
 from chassis.clock import Clock
 from contracts.queries import EnvironmentView
-from contracts.signals import Signal
+from contracts.signals import Deployment, PreviewNote, PreviewNoted, Signal
+from contracts.values import PullRequest
 from services.gateway.domain.facts import Alerts, Fact, TellFact, fact_of, fact_of_alert
 from services.gateway.domain.people import Principal
 from services.gateway.domain.refusals import ForbiddenError, UnknownThingError
@@ -23,6 +24,8 @@ from services.gateway.ports import Signals
 
 _log = structlog.get_logger(__name__)
 
+_SOURCE: Final = "gateway"
+_ENDS: Final[Mapping[str, Literal["deployed", "not_deployed"]]] = {"succeeded": "deployed", "failed": "not_deployed"}
 AlertOutcome = Literal["told", "ignored", "refused"]
 
 
@@ -88,5 +91,26 @@ class Telling:
             }
         )
         await self.signals.say(signal)
+        if isinstance(fact.data, Deployment) and view.spec.pull_request is not None:
+            await self._note(view, view.spec.pull_request, fact.data, fact)
         _log.info("a fact was told", environment=view.name, kind=kind.kind, source=fact.source)
         return signal
+
+    async def _note(self, view: EnvironmentView, pull: PullRequest, told: Deployment, fact: Fact) -> None:
+        """Let those who read the pull request know what came of a deployment to its preview."""
+        what = _ENDS.get(told.state)
+        if what is None:
+            return
+        note = PreviewNote(
+            repository=view.spec.repository, number=pull.number, what=what, commit=told.commit, log_url=told.log_url
+        )
+        await self.signals.say(
+            PreviewNoted(
+                id=self.derive(f"{view.incarnation} {fact.mark}", PreviewNoted.kind),
+                source=_SOURCE,
+                subject=view.name,
+                time=fact.time,
+                traceparent=tracing.traceparent(),
+                data=note,
+            )
+        )

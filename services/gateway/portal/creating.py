@@ -26,8 +26,8 @@ from services.gateway.portal import forms
 from services.gateway.portal.rendering import field_errors, page
 from services.gateway.portal.statistics import statistics_of
 
-_FIELDS: Final = ("name", "kind", "branch", "repository", "team")
-_OPTIONAL: Final = ("branch", "repository", "team")
+_FIELDS: Final = ("name", "kind", "branch", "repository", "path", "team")
+_OPTIONAL: Final = ("branch", "repository", "path", "team")
 
 
 async def gallery(request: Request, visitor: Visitor, gateway: Gateway) -> Response:
@@ -59,6 +59,7 @@ async def form(request: Request, visitor: Visitor, gateway: Gateway) -> Response
             "kind": spec.kind,
             "branch": spec.branch,
             "repository": spec.repository,
+            "path": spec.path or "",
             "team": spec.owner.team,
             **{
                 f"{forms.PARAMETER}{name}": str(value).lower() if isinstance(value, bool) else str(value)
@@ -79,7 +80,7 @@ def _form(  # noqa: PLR0917 - as many as a page has parts
 ) -> Response:
     kind = _kind(path, typed)
     errors = field_errors(problem)
-    shown = {"name", "kind", "branch", "repository", "team"} | {f"{forms.PARAMETER}{n}" for n in path.overridable}
+    shown = {*_FIELDS} | {f"{forms.PARAMETER}{n}" for n in path.overridable}
     return page(
         request,
         visitor,

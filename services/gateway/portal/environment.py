@@ -87,6 +87,7 @@ async def show(  # noqa: PLR0917 - as long as the page is wide
         lifetime=lifetime(seen.path, seen.view.spec.kind, gateway.living.wishing.defaults),
         url=safe_link(answer.url, gateway),
         repository_url=safe_link(answer.pipeline.repository_url, gateway) if answer.pipeline else None,
+        preview_of=safe_link(answer.pull_request.url, gateway) if answer.pull_request else None,
         pull_request_url=safe_link(answer.pipeline.pull_request_url, gateway) if answer.pipeline else None,
         links=[(n.capitalize(), a) for n in ("logs", "metrics", "runbook") if (a := _outside(answer.links.get(n)))],
         **more,

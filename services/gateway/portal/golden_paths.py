@@ -10,6 +10,7 @@ from services.gateway.domain.policy import cost_per_month
 from services.gateway.handlers.reading import Search
 from services.gateway.portal.catalogue import rows_of
 from services.gateway.portal.rendering import page
+from services.gateway.portal.rollouts import due_of
 from services.gateway.portal.statistics import statistics_of
 
 _ROWS: Final = 50
@@ -48,6 +49,7 @@ async def show_one(request: Request, visitor: Visitor, gateway: Gateway) -> Resp
         ],
         environments=environments,
         total=found.total,
+        due=await due_of(visitor, gateway, path) if visitor.principal.role == "admin" else None,
         outdated=sum(1 for env in environments if env.update_available),
     )
 

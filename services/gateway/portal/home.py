@@ -10,14 +10,15 @@ from contracts.queries import Environments
 from services.gateway.api import views
 from services.gateway.api.browser import Page, Visitor
 from services.gateway.api.context import Gateway
-from services.gateway.handlers.reading import Search
+from services.gateway.domain.feedback import quarter
+from services.gateway.handlers.reading import RunSearch, Search
 from services.gateway.portal import runs
 from services.gateway.portal.catalogue import FORGOTTEN_DAYS, rows_of
+from services.gateway.portal.feedback import survey_is_due
 from services.gateway.portal.rendering import now, page
 
 _MINE: Final = 10
 _RUNS: Final = 8
-_LOOKED_AT_RUNS: Final = 50
 _FEW: Final = 5
 SOON: Final = timedelta(days=2)
 """What ends sooner is worth a line here, as it is worth a warning."""
@@ -30,15 +31,16 @@ async def show(request: Request, visitor: Visitor, gateway: Gateway) -> Response
     async def find(**what: Any) -> Environments:
         return await gateway.reading.environments(visitor.principal, Search.model_validate(what))
 
-    mine, ending, forgotten, duplicates, found_runs = await asyncio.gather(
+    mine, ending, forgotten, duplicates, found_runs, asks = await asyncio.gather(
         find(person=person, limit=_MINE, sort="last_activity_at", descending=True),
         find(sort="expires_at", limit=_FEW),
         find(forgotten_days=FORGOTTEN_DAYS, limit=_FEW),
         find(duplicates=True, limit=_FEW),
-        gateway.reading.runs(visitor.principal, environment=None, before=None, limit=_LOOKED_AT_RUNS),
+        gateway.reading.runs(visitor.principal, RunSearch(person=person), before=None, limit=_RUNS),
+        survey_is_due(visitor, gateway),
     )
     paths = {path.name: path for path in await gateway.golden_paths.all()}
-    last = [views.run(run, gateway.links) for run in found_runs if run.requested_by == person][:_RUNS]
+    last = [views.run(run, gateway.links) for run in found_runs.items]
     soon = now(gateway) + SOON
     return page(
         request,
@@ -60,6 +62,7 @@ async def show(request: Request, visitor: Visitor, gateway: Gateway) -> Response
         forgotten_days=FORGOTTEN_DAYS,
         duplicates=rows_of(duplicates, visitor, gateway, paths),
         duplicates_total=duplicates.total,
+        quarter=quarter(now(gateway)) if asks else "",
     )
 
 

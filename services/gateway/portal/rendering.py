@@ -48,6 +48,7 @@ SECTIONS: Final = (
     (
         Section("insights", "Insights", "/insights", "chart"),
         Section("audit", "Audit", "/audit", "audit"),
+        Section("notifications", "Notifications", "/notifications", "bell"),
         Section("feedback", "Feedback", "/feedback", "speech"),
     ),
 )
@@ -62,8 +63,12 @@ DONE: Final = {
     "unchanged": "Nothing to do: the environment is like this already.",
     "rolled_back": "The earlier release is live again.",
     "token_revoked": "The token is revoked. It opens nothing any more.",
+    "webhook_changed": "The webhook is changed.",
+    "webhook_deleted": "The webhook is gone. Nothing is sent there any more.",
+    "webhook_redelivered": "It is sent again.",
     "feedback": "Thank you. The platform team has it.",
     "survey": "Thank you for your answer.",
+    "survey_declined": "Good. You are not asked again in this quarter.",
 }
 """What is said after a deed. An address names one of these, so nobody can put words of theirs on a page of ours."""
 

@@ -1,4 +1,4 @@
-"""Runs: the list of them, one as it goes on, and steering it."""
+"""One run: as it goes on, and steering it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, get_args
@@ -13,36 +13,15 @@ from services.gateway.api import problems, views
 from services.gateway.api.answers import RunAnswer, StepAnswer
 from services.gateway.api.browser import Page, Visitor
 from services.gateway.api.context import Gateway
-from services.gateway.api.environments import page_of_runs
 from services.gateway.api.problems import Problem
 from services.gateway.domain.refusals import RefusalError, UnavailableError, UnknownThingError
 from services.gateway.handlers.following import Position
 from services.gateway.portal import abilities, forms, words
 from services.gateway.portal.rendering import after, now, page, safe_link
 
-ROWS: Final = 50
 LINES: Final = 1_000
 """So many lines of a log are shown on a page without scripts."""
 _STEPS: Final[tuple[Step, ...]] = get_args(Step)
-
-
-async def show_list(request: Request, visitor: Visitor, gateway: Gateway) -> Response:
-    """The runs of one's teams, the newest first; `environment` narrows them down."""
-    environment = request.query_params.get("environment") or None
-    cursor = request.query_params.get("cursor") or None
-    found = await page_of_runs(gateway, visitor.principal, environment, cursor, ROWS)
-    return page(
-        request,
-        visitor,
-        gateway,
-        "runs.html",
-        here="runs",
-        title=f"Runs of {environment}" if environment else "Runs",
-        runs=[(run, seconds(run, gateway)) for run in found.items],
-        next_cursor=found.next_cursor,
-        cursor=cursor,
-        environment=environment,
-    )
 
 
 async def show_run(request: Request, visitor: Visitor, gateway: Gateway, problem: Problem | None = None) -> Response:
@@ -156,7 +135,6 @@ def _form(
 
 
 PAGES: Final = (
-    Page("GET", "/runs", show_list),
     Page("GET", "/runs/{id}", show_run),
     Page("GET", "/runs/{id}/log", show_log),
     Page("POST", "/runs/{id}/cancel", _form(_cancel), "developer"),

@@ -64,6 +64,61 @@ STEP: Final = {
     "undoing": Told("Undoing", "back", "warn"),
     "undone": Told("Undone", "back", "off"),
 }
+TICKET: Final = {
+    "waiting": Told("Passed on", "wait", "off"),
+    "open": Told("Open", "busy", "busy"),
+    "closed": Told("Closed", "ok", "ok"),
+    "completed": Told("Done", "ok", "ok"),
+    "not_planned": Told("Not planned", "gone", "off"),
+    "duplicate": Told("Known already", "gone", "off"),
+}
+ROLLOUT: Final = {
+    "running": Told("Running", "busy", "busy"),
+    "paused": Told("Paused", "wait", "warn"),
+    "stopped": Told("Stopped", "bad", "bad"),
+    "done": Told("Done", "ok", "ok"),
+    "cancelled": Told("Cancelled", "gone", "off"),
+}
+MEMBER: Final = {
+    "pending": Told("Waiting", "off", "off"),
+    "begun": Told("Upgrading", "busy", "busy"),
+    "upgraded": Told("Upgraded", "ok", "ok"),
+    "failed": Told("Failed", "bad", "bad"),
+    "held": Told("Held back", "warn", "warn"),
+    "skipped": Told("Left out", "gone", "off"),
+}
+NOTIFICATION: Final = {
+    "sending": Told("Being sent", "busy", "busy"),
+    "waiting": Told("Waiting", "wait", "warn"),
+    "sent": Told("Sent", "ok", "ok"),
+    "failed": Told("Failed", "bad", "bad"),
+    "skipped": Told("Too late", "gone", "off"),
+}
+WEBHOOK: Final = {
+    "active": Told("Active", "ok", "ok"),
+    "paused": Told("Paused", "wait", "warn"),
+    "disabled": Told("Disabled", "bad", "bad"),
+}
+DELIVERY: Final = {
+    "waiting": Told("Waiting", "wait", "warn"),
+    "delivered": Told("Arrived", "ok", "ok"),
+    "failed": Told("Failed", "bad", "bad"),
+}
+EVENTS: Final = {
+    "environment_requested": "Asked for",
+    "environment_update_requested": "Change asked for",
+    "environment_deletion_requested": "Deletion asked for",
+    "environment_ready": "Is ready",
+    "environment_failed": "Has failed",
+    "environment_deleted": "Is deleted",
+    "environment_expiring": "Ends soon",
+    "environment_expired": "Time is up",
+    "environment_extended": "Extended",
+    "drift_detected": "Drift found",
+    "deployment_recorded": "Deployment",
+    "webhook_test": "Test",
+}
+"""What is told outside; others are called as they are."""
 STEP_NAMES: Final = {"infrastructure": "Infrastructure", "secrets": "Secrets and access", "pipeline": "Pipeline"}
 RUN_KINDS: Final = {"create": "Create", "update": "Update", "delete": "Delete"}
 CAUSES: Final = {
@@ -74,14 +129,31 @@ CAUSES: Final = {
     "git": "a push to the environments repository",
     "retry": "tried again",
 }
-_KINDS: Final = {"environment": ENVIRONMENT, "deployment": DEPLOYMENT, "running": RUNNING, "run": RUN, "step": STEP}
+_KINDS: Final = {
+    "environment": ENVIRONMENT,
+    "deployment": DEPLOYMENT,
+    "running": RUNNING,
+    "run": RUN,
+    "step": STEP,
+    "ticket": TICKET,
+    "rollout": ROLLOUT,
+    "member": MEMBER,
+    "notification": NOTIFICATION,
+    "webhook": WEBHOOK,
+    "delivery": DELIVERY,
+}
 _SIZES: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 _NOW_SECONDS: Final = 5
 
 
 def told(kind: str, state: str) -> Told:
-    """How a state of this kind (`environment`, `deployment`, `running`, `run`, `step`) is told."""
+    """How a state of this kind (one of the keys of `_KINDS`) is told."""
     return _KINDS[kind].get(state, _UNKNOWN)
+
+
+def event_name(kind: str) -> str:
+    """An event by its name in snake case, as people say it."""
+    return EVENTS.get(kind) or kind.replace("_", " ").capitalize()
 
 
 def exact(moment: datetime) -> str:

@@ -1,6 +1,7 @@
 """`manifest.yaml`: an environment's desired state as people read it, edit it and push it.
 
-Invariant: what `write_manifest` writes, `read_manifest` reads back equal. Whatever else stands there comes from whoever
+Invariant: what `write_manifest` writes, `read_manifest` reads back equal, but for how the application is run: that
+follows from the version of the golden path and is not for people to edit. Whatever else stands there comes from whoever
 may push to the environments repository, and is refused unless it is plain: no alias, no tag, no key that is unknown or
 there twice, nothing deep, nothing large. A refusal never repeats what it refuses.
 """
@@ -58,6 +59,7 @@ class _Owner(Owner):
 class _Spec(EnvironmentSpec):
     model_config = ConfigDict(extra="forbid")
     owner: _Owner
+    runtime: None = None
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # chosen when it is imported
@@ -83,7 +85,7 @@ def write_manifest(spec: EnvironmentSpec, incarnation: UUID) -> bytes:
         "apiVersion": _API_VERSION,
         "kind": _KIND,
         "metadata": {"name": spec.name, "incarnation": str(incarnation)},
-        "spec": spec.model_dump(mode="json", exclude={"name"}, exclude_none=True),
+        "spec": spec.model_dump(mode="json", exclude={"name", "runtime"}, exclude_none=True),
     }
     return yaml.dump(manifest, Dumper=_Dumper, sort_keys=True, allow_unicode=True).encode()
 

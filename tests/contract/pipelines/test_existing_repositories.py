@@ -4,8 +4,8 @@ import pytest
 
 from chassis.failures import PermanentError
 from services.cicd.domain import TOPIC, URL_VARIABLE
-from tests.contract.pipelines.workbench import Workbench, workflow_of
-from tests.unit.cicd.events import pipeline_failed, spec
+from tests.contract.pipelines.workbench import Interrupted, Workbench, workflow_of
+from tests.unit.cicd.events import NOON, pipeline_failed, spec
 
 
 async def test_an_existing_repository_is_offered_the_workflow_in_a_pull_request(bench: Workbench) -> None:
@@ -42,6 +42,29 @@ async def test_where_the_workflow_is_already_merged_nothing_is_offered(bench: Wo
 
     assert pipeline.pull_request_url is None
     assert pipeline.commit == (await bench.forge.branches("acme/merged-api"))["main"]
+
+
+async def test_what_is_already_merged_is_run_once_since_no_push_will(bench: Workbench) -> None:
+    wanted = spec("run-api")
+    await bench.existing(wanted.repository)
+    await bench.create(wanted)
+    await bench.merge(wanted.repository, "slipway/run-api", "main")
+    head = (await bench.forge.branches(wanted.repository))["main"]
+    path = workflow_of("run-api")
+    assert not await bench.forge.has_run(wanted.repository, path, commit=head, since=NOON)
+
+    counting = Interrupted(bench.forge, at=0, after=False)
+    await bench.create(wanted, counting)
+    assert await bench.forge.has_run(wanted.repository, path, commit=head, since=NOON)
+    writes = counting.writes
+    await bench.create(wanted, counting)
+    assert (writes, counting.writes) == (1, 1)
+
+
+async def test_a_workflow_that_is_not_on_the_default_branch_cannot_be_asked_for(bench: Workbench) -> None:
+    await bench.existing("acme/unasked-api")
+    with pytest.raises(PermanentError):
+        await bench.forge.run_workflow("acme/unasked-api", workflow_of("unasked-api"), branch="main")
 
 
 async def test_a_branch_that_does_not_exist_is_refused_and_nothing_is_changed(bench: Workbench) -> None:

@@ -114,18 +114,6 @@ async def test_a_claimed_repository_that_is_kept_loses_the_claim(bench: Workbenc
     assert repository.description == ""
 
 
-async def test_a_merged_workflow_is_kept_and_said_to_be(bench: Workbench) -> None:
-    await bench.existing("acme/kept-api")
-    await bench.create(spec("kept-api"))
-    await bench.merge("acme/kept-api", "slipway/kept-api", "main")
-
-    receipt = await bench.remove(spec("kept-api"))
-
-    assert receipt.left_behind == ()
-    assert [kept.resource.kind for kept in receipt.kept] == ["workflow"]
-    assert list(await bench.forge.branches("acme/kept-api")) == ["main"]
-
-
 async def test_removing_twice_or_what_never_was_removes_nothing(bench: Workbench) -> None:
     assert await bench.remove(spec("never-api")) == Receipt()
     await bench.existing("acme/foreign-api")

@@ -40,8 +40,11 @@ WRITES = frozenset(
         "describe",
         "forward_branch",
         "open_pull_request",
+        "protect_branch",
+        "put_branch",
         "put_environment",
         "reopen_pull_request",
+        "run_workflow",
         "set_topics",
         "set_variable",
     }

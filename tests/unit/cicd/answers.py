@@ -18,6 +18,8 @@ class Answers:
     def __init__(self) -> None:
         self.to: dict[str, list[tuple[int, dict[str, str], bytes]]] = {}
         self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.sent: list[Any] = []
+        """The bodies of what was asked, None where there was none."""
         self.url = ""
 
     def will_be(self, method: str, status: int, body: Any = None, **headers: str) -> None:
@@ -38,19 +40,20 @@ def answering() -> Iterator[Answers]:
         disable_nagle_algorithm = True  # head and body are two writes
 
         def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length") or 0))
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            answers.sent.append(json.loads(body) if body else None)
             answers.asked.append((self.command, self.path, dict(self.headers)))
             queue = answers.to[self.command]
-            status, headers, body = queue.pop(0) if len(queue) > 1 else queue[0]
+            status, headers, told = queue.pop(0) if len(queue) > 1 else queue[0]
             if status == 0:
                 self.close_connection = True
                 return
             self.send_response_only(status)
             for name, value in {"content-type": "application/json", **headers}.items():
                 self.send_header(name, value)
-            self.send_header("content-length", str(len(body)))
+            self.send_header("content-length", str(len(told)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(told)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - http.server's names
 

@@ -20,6 +20,7 @@ from services.cicd.domain import (
     Mark,
     Plan,
     Repository,
+    Safeguards,
     Seen,
     check_offer,
     decide,
@@ -48,6 +49,8 @@ PLAN = Plan(
     title="Node.js API",
     platform_url="https://slipway.example",
     environment_url="https://demo-api.example",
+    safeguards=Safeguards(),
+    path=None,
     asked_at=NOON,
 )
 WORKFLOW = File(workflow_path("demo-api"), b"on: push\n")

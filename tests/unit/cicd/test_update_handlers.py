@@ -1,5 +1,7 @@
 """What the deeds do about updates, and about leftovers, where the forge or somebody on it is in the way."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from chassis.failures import PermanentError, TransientError
@@ -113,10 +115,10 @@ async def test_a_half_made_repository_of_an_earlier_life_is_finished_by_the_next
     class Broken(InMemoryForge):
         broken = True
 
-        async def put_environment(self, repository: str, name: str) -> None:
+        async def put_environment(self, repository: str, name: str, *, reviewers: Sequence[str] = ()) -> None:
             if self.broken:
                 raise TransientError("502")
-            await super().put_environment(repository, name)
+            await super().put_environment(repository, name, reviewers=reviewers)
 
     forge = Broken()
     deeds = handlers(forge=forge)

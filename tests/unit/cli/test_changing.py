@@ -193,7 +193,11 @@ def test_a_manifest_that_takes_data_away_needs_the_name(
     assert slipway("apply", "-f", str(file)).code == 2
     assert gateway.asked("POST", "/api/v1/applications") == []
     assert slipway("apply", "-f", str(file), "--confirm", NAME).code == 0
-    assert gateway.asked("POST", "/api/v1/applications")[0].headers["Content-Type"] == "application/json"
+    [sent] = gateway.asked("POST", "/api/v1/applications")
+    assert (sent.headers["Content-Type"], sent.path.partition("?")[2]) == ("application/json", f"plan={PLAN_HASH}")
+    # One who has seen the plan before names it.
+    assert slipway("apply", "-f", str(file), "--confirm", NAME, "--agreed", "0" * 64).code == 0
+    assert gateway.asked("POST", "/api/v1/applications")[1].path.endswith("?plan=" + "0" * 64)
 
 
 def test_a_manifest_that_is_not_there_is_a_usage_error(slipway: Slipway, gateway: ScriptedGateway) -> None:

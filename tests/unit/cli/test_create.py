@@ -80,6 +80,13 @@ def test_what_is_left_out_is_not_sent(slipway: Slipway, gateway: ScriptedGateway
     assert gateway.asked("POST", ENVIRONMENTS)[0].body == {"name": NAME, "golden_path": "nodejs-api"}
 
 
+def test_an_application_in_a_directory_is_named_by_it(slipway: Slipway, gateway: ScriptedGateway) -> None:
+    tell(gateway, Stream(CREATION))
+    slipway(*CREATE, "--repo", "acme/mono", "--path", "services/orders")
+    body = gateway.asked("POST", ENVIRONMENTS)[0].body
+    assert (body["repository"], body["path"]) == ("acme/mono", "services/orders")
+
+
 def test_parameters_are_json_where_they_can_be_and_words_where_not(slipway: Slipway, gateway: ScriptedGateway) -> None:
     tell(gateway, Stream(CREATION))
     slipway(*CREATE, "--set", "instances=3", "--set", "database=false", "--set", "size=NaN", "--set", "a=b=c")

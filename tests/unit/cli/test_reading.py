@@ -99,6 +99,7 @@ def test_what_a_person_should_know_of_an_environment_is_shown(slipway: Slipway, 
         "drift": [{"kind": "route", "id": f"env-{NAME}"}],
         "drift_detected_at": datetime.now(UTC).isoformat(),
         "failure": FAILURE,
+        "pull_request": {"number": 7, "url": "http://forge.example/acme/demo-api/pull/7", "approved_commit": None},
     }
     gateway.on("GET", f"{ENVIRONMENTS}/{NAME}", environment(**more))
     said = slipway("show", NAME).out
@@ -106,6 +107,7 @@ def test_what_a_person_should_know_of_an_environment_is_shown(slipway: Slipway, 
         f"more time: slipway extend {NAME}",
         f"version 1.1.0 is on offer: slipway upgrade {NAME} --plan",
         "developer to bob",
+        "http://forge.example/acme/demo-api/pull/7",
         f"put right: slipway repair {NAME}",
         "✗ pipeline: the forge answered 422 It was put back.",
     ):

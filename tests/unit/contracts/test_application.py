@@ -69,6 +69,7 @@ spec:
   ingress: internal
   repository: acme/orders
   branch: main
+  path: services/orders
   kind: staging
   team: payments
   goldenPath: nodejs-api
@@ -82,6 +83,7 @@ spec:
         parameters={"database": True, "instances": 2},
         repository="acme/orders",
         branch="main",
+        path="services/orders",
         kind="staging",
         team="payments",
         depends_on=("customers", "stock"),

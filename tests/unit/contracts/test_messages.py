@@ -80,6 +80,6 @@ def test_an_event_is_said_by_the_services_that_the_table_names_only() -> None:
 def test_what_a_service_hears_it_can_fetch() -> None:
     for service, heard in HEARS.items():
         if heard:
-            [spec] = [c for c in CONSUMERS if c.service == service and c.stream == subjects.ENVIRONMENTS]
+            [spec] = [c for c in CONSUMERS if c.durable == service and c.stream == subjects.ENVIRONMENTS]
             assert set(spec.filter_subjects) == {subjects.every_event_of_kind(kind.kind) for kind in heard}
     assert EnvironmentRequested in HEARS["provisioner"]

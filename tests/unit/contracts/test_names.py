@@ -3,11 +3,12 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.names import BranchName, EnvironmentName, RepositoryName
+from contracts.names import BranchName, EnvironmentName, RepositoryName, RepositoryPath
 
 ENVIRONMENT = TypeAdapter(EnvironmentName)
 BRANCH = TypeAdapter(BranchName)
 REPOSITORY = TypeAdapter(RepositoryName)
+PATH = TypeAdapter(RepositoryPath)
 
 
 @pytest.mark.parametrize("name", ["a", "demo-api", "a1", "x" * 40])
@@ -65,3 +66,22 @@ def test_a_repository_is_owner_and_name_and_nothing_else(repository: str) -> Non
     with pytest.raises(ValidationError):
         REPOSITORY.validate_python(repository)
     assert REPOSITORY.validate_python("acme/demo-api") == "acme/demo-api"
+
+
+@pytest.mark.parametrize("path", ["a", "services/orders", "packages/@acme/web.v2", ".config/app_1", "x" * 200])
+def test_a_directory_below_the_root_is_a_path(path: str) -> None:
+    assert PATH.validate_python(path) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "", ".", "..", "/",
+        "/a", "a/", "a//b", "a/../b", "../a", "a/..", "./a", "a/./b", ".git", "a/.Git/hooks", "a\\b",
+        "a b", "a\n", "a*", "a/**", "!a", "a?", "a[b]", "a+", "-a", "a/-b", "${{ github.token }}", "$(id)", "a;b", "~",
+        "\u0430/b", "a\0b", "x" * 201,
+    ],
+)  # fmt: skip
+def test_a_path_that_leaves_the_repository_or_could_be_misread_is_refused(path: str) -> None:
+    with pytest.raises(ValidationError):
+        PATH.validate_python(path)

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from chassis.clock import FixedClock
 from chassis.identity import EventKey
+from chassis.signing import SigningKey
 from contracts.application import LOCAL
 from contracts.events import (
     EnvironmentDeleted,
@@ -34,7 +35,9 @@ from services.gateway.adapters.memory import (
     MemoryTokens,
 )
 from services.gateway.adapters.memory_chronicle import MemoryChronicle, MemoryWorkshop
+from services.gateway.adapters.memory_forge_events import MemoryForgeEvents, MemoryMembers
 from services.gateway.adapters.memory_log import MemoryLog
+from services.gateway.adapters.memory_notifier import MemoryNotifier
 from services.gateway.adapters.memory_past import MemoryPast
 from services.gateway.adapters.memory_rollouts import MemoryRollouts
 from services.gateway.adapters.memory_runtime import MemoryRuntime, MemoryWorkflowTokens
@@ -45,6 +48,7 @@ from services.gateway.adapters.memory_sessions import (
     MemorySessions,
     MemorySignIns,
 )
+from services.gateway.adapters.memory_voices import MemoryVoices
 from services.gateway.api.application import application
 from services.gateway.api.auth import Gate
 from services.gateway.api.context import Gateway
@@ -62,11 +66,14 @@ from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.deploying import Deploying
 from services.gateway.handlers.feedback import Listening
 from services.gateway.handlers.following import Following
+from services.gateway.handlers.forge_events import Hearsay
 from services.gateway.handlers.keeping import Keeping
 from services.gateway.handlers.living import Living
 from services.gateway.handlers.machines import Machines
 from services.gateway.handlers.maintenance import Maintenance
+from services.gateway.handlers.notifying import Notifying
 from services.gateway.handlers.planning import Planning
+from services.gateway.handlers.previews import Previews
 from services.gateway.handlers.quotas import Quotas
 from services.gateway.handlers.reading import Reading
 from services.gateway.handlers.remembering import Remembering
@@ -129,6 +136,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.log = MemoryLog(self.clock)
         self.rollout_store = MemoryRollouts(self.clock)
+        self.notifier = MemoryNotifier(self.clock)
         self.reading = Reading(self.requests, self.log)
         self.quotas = Quotas(self.requests.places, self.log, self.golden_paths, self.policy, now=lambda: self.seconds)
         self.wishing = Wishing(self.reading, self.golden_paths, self.clock, Defaults("acme"))
@@ -150,6 +158,15 @@ class Rig:
         self.tokens = Tokens(self.token_store, self.clock)
         self.sessions = Sessions(self.session_store, self.clock)
         self.telling = Telling(self.reading, self.signals, EventKey(b"r" * 32).derive, self.clock)
+        self.voices = MemoryVoices(self.signals)
+        self.forge_events = MemoryForgeEvents(self.clock.now)
+        members = MemoryMembers(self.token_store, self.session_store, self.clock.now)
+        self.hearsay = Hearsay(
+            secret=SecretStr(HOOK_SECRET) if self.hook else None,
+            events=self.forge_events,
+            previews=Previews(self.asking, self.steering, self.telling, members, {"ada-at-github": "ada"}),
+            telling=self.telling,
+        )
         self.runtime = MemoryRuntime(self.clock, UUID(int=1))
         self.gateway = Gateway(
             asking=self.asking,
@@ -166,11 +183,13 @@ class Rig:
                 wishing=self.wishing,
                 quotas=self.quotas,
             ),
+            notifying=Notifying(self.notifier, SigningKey(b"w" * 32).secret, self.telling.derive),
+            hearsay=self.hearsay,
             reading=self.reading,
             remembering=Remembering(self.reading, MemoryPast(self.log)),
             reviewing=Reviewing(self.chronicle),
             telling=self.telling,
-            listening=Listening(self.signals, self.telling.derive, self.clock),
+            listening=Listening(self.signals, self.voices, self.telling.derive, self.clock),
             deploying=Deploying(
                 reading=self.reading,
                 catalog=self.log,

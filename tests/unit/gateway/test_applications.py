@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import EnvironmentRequested, EnvironmentUpdateRequested
+from contracts.plans import PlannedChange
+from contracts.values import Resource
 from services.gateway.api.yaml_bodies import YAML_BYTES, parse_yaml
 from services.gateway.domain.refusals import MalformedError, TooLargeError
 from services.gateway.handlers.settling import Answered
@@ -311,3 +313,21 @@ async def test_a_plan_of_a_manifest_again_is_one_of_a_change() -> None:
     changed = (await plan(rig, manifest(database="none"))).json()
     assert (changed["outcome"], changed["plan"]["spec"]["parameters"]["database"]) == ("updated", False)
     assert rig.planner.asked[-1][1] == request.incarnation
+
+
+async def test_a_manifest_is_carried_out_as_it_was_agreed_to_or_not_at_all() -> None:
+    rig = Rig()
+    await apply(rig, manifest(database="postgresql"), **{"Idempotency-Key": "k"})
+    [request] = rig.requests.rows.values()
+    end(rig, Answered(request), "ready")
+    rig.planner.changes = (PlannedChange(action="destroy", resource=Resource(kind="database", id="apps/env_orders")),)
+    without = manifest(database="none")
+    agreed = (await plan(rig, without)).json()["plan"]["hash"]
+    async with rig.client(await rig.token()) as client:
+        moved = await client.post(ADDRESS, json=without, params={"plan": "0" * 64})
+        assert (moved.status_code, moved.json()["type"]) == (409, "urn:slipway:problem:plan_outdated")
+        assert (await client.post(ADDRESS, json=without, params={"plan": "x"})).status_code == 422
+        assert (await client.post(ADDRESS, json=without, params={"plan": agreed})).status_code == 202
+    said = rig.log.events_said[-1]
+    assert isinstance(said, EnvironmentUpdateRequested)
+    assert said.data.accepts_loss

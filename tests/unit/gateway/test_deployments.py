@@ -20,10 +20,12 @@ from chassis.clock import FixedClock
 from contracts.deployments import ReleaseOrder
 from contracts.signals import DeploymentRecorded, HealthChanged
 from services.gateway.adapters.workflow_tokens import OidcWorkflowTokens
+from services.gateway.domain.changes import UpgradeEnvironment
 from services.gateway.domain.deployments import is_meant
+from services.gateway.handlers.settling import Answered
 from services.gateway.ports import WorkflowRefusedError
 from tests import samples
-from tests.unit.gateway.rig import RUNTIME_SECRET, Rig, ask, end, principal
+from tests.unit.gateway.rig import RUNTIME_SECRET, Rig, ask, end, path, principal
 
 ISSUER = "http://forge.test/_services/token"
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
@@ -82,6 +84,27 @@ async def test_a_workflow_deploys_to_its_own_environment_and_everybody_learns_of
     assert states(rig) == ["queued", "started", "succeeded"]
     [live] = rig.runtime.places["demo-api"].releases
     assert live.sha256 == hashlib.sha256(b"the release").hexdigest()
+
+
+async def test_an_application_is_run_by_its_environments_version_whatever_is_on_offer() -> None:
+    rig = Rig()
+    await ready(rig)
+    runtime = {"language": "nodejs", "version": "24", "start": ["node", "other.js"]}
+    newer = path(version="2.0.0", runtime=runtime)
+    for number, offered in enumerate(([newer], [])):
+        rig.golden_paths.paths[:] = offered
+        async with workflow(rig) as client:
+            answer = await client.post(PATH, files=form(NOTE | {"deployment_id": f"before-{number}"}))
+        assert answer.status_code == 200, answer.text
+    rig.golden_paths.paths[:] = [newer]
+    upgrade = await rig.asking.upgrade(principal(), "demo-api", UpgradeEnvironment(), None)
+    assert isinstance(upgrade, Answered)
+    end(rig, upgrade, "ready")
+    async with workflow(rig) as client:
+        await client.post(PATH, files=form(NOTE | {"deployment_id": "after"}))
+    assert [order.runtime.start for order in rig.runtime.orders] == [
+        ("node", "main.js"), ("node", "main.js"), ("node", "other.js")
+    ]  # fmt: skip
 
 
 async def test_the_same_deployment_told_again_is_answered_and_not_done_again() -> None:

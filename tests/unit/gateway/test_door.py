@@ -48,7 +48,7 @@ async def test_every_route_but_the_description_and_the_exchange_of_a_code_takes_
     public = set()
     async with rig.client() as client:
         for endpoint in ENDPOINTS:
-            address = endpoint.path.format(name="demo-api", id="x", sequence=1, person="ada")
+            address = endpoint.path.format(name="demo-api", id="x", delivery_id="x", sequence=1, person="ada")
             answer = await client.request(endpoint.method, address)
             if answer.status_code != 401:
                 public.add(endpoint.path)
@@ -364,3 +364,14 @@ async def test_what_a_team_does_not_see_is_in_none_of_its_lists() -> None:
     async with rig.client(await rig.token("admin", "platform", person="root")) as admin:
         assert len((await admin.get("/api/v1/environments")).json()["items"]) == 1
         assert len((await admin.get("/api/v1/runs")).json()["items"]) == 1
+
+
+@pytest.mark.parametrize("path", ["../orders", "/etc", "a//b", ".git", "${{ github.token }}", "x" * 201])
+async def test_a_directory_that_leaves_the_repository_is_told_by_its_field(path: str) -> None:
+    rig = Rig()
+    async with rig.client(await rig.token()) as client:
+        answer = await client.post(
+            "/api/v1/environments", json={"name": "demo-api", "golden_path": "nodejs-api", "path": path}
+        )
+    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, ["path"])
+    assert path not in answer.text

@@ -105,9 +105,12 @@ async def test_progress_of_the_run_does_not_keep_it_from_being_called_off() -> N
 # -- again
 
 
-async def test_a_failed_creation_is_tried_again_with_the_same_state_and_all_of_its_time() -> None:
+@pytest.mark.parametrize(("ttl", "days"), [(None, 7), ("2d", 2)])
+async def test_a_failed_creation_is_tried_again_with_the_same_state_and_all_of_its_time(
+    ttl: str | None, days: int
+) -> None:
     rig = Rig()
-    first = await rig.asking.create(ADA, ask(parameters={"instances": 3}, branch="dev"), None)
+    first = await rig.asking.create(ADA, ask(parameters={"instances": 3}, branch="dev", ttl=ttl), None)
     end(rig, first, "failed", left_behind=True)
     rig.clock.at += timedelta(days=3)
     async with rig.client(await rig.token(person="bob")) as client:
@@ -115,7 +118,7 @@ async def test_a_failed_creation_is_tried_again_with_the_same_state_and_all_of_i
     assert answer.status_code == 202
     said = rig.log.events_said[-1]
     assert isinstance(said, EnvironmentRequested)
-    wanted = first.request.run.spec.model_copy(update={"expires_at": rig.clock.at + timedelta(days=7)})
+    wanted = first.request.run.spec.model_copy(update={"expires_at": rig.clock.at + timedelta(days=days)})
     assert (said.data.spec, said.data.cause, said.data.requested_by) == (wanted, "retry", "bob")
     assert said.incarnation == said.id != first.request.incarnation
     assert answer.json()["run"] == answer.json()["run"] | {"id": str(said.id), "kind": "create"}

@@ -195,6 +195,7 @@ async def test_other_news_is_heard_and_changes_nothing(event: str) -> None:
         ({"kind": "production"}, "kind"),
         ({"owner": {"person": "eve", "team": "search"}}, "owner"),
         ({"repository": "acme/other"}, "repository"),
+        ({"path": "services/other"}, "path"),
         ({"golden_path": "worker"}, "golden_path"),
         ({"parameters": {"region": "us"}}, "parameters.region"),
         ({"parameters": {"instances": 99}}, "parameters.instances"),

@@ -55,7 +55,7 @@ def hostile_workflows(golden_path: str) -> Iterator[bytes]:
     comment at the top is shown in `test_published`.)"""
     for text in HOSTILE:
         with suppress(PermanentError):
-            yield asyncio.run(workflow(golden_path=golden_path, environment=text, branch=text, url=text))
+            yield asyncio.run(workflow(golden_path=golden_path, environment=text, branch=text, url=text, path=text))
 
 
 @pytest.fixture
@@ -67,9 +67,11 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-@pytest.mark.parametrize("url", ["http://demo-api.slipway.localhost:8015", None])
-def test_nothing_is_found_in_a_workflow(name: str, url: str | None, directory: Path) -> None:
-    (directory / "deploy.yml").write_bytes(asyncio.run(workflow(golden_path=name, url=url)))
+@pytest.mark.parametrize(
+    ("url", "path"), [("http://demo-api.slipway.localhost:8015", None), (None, None), (None, "services/@acme/demo.api")]
+)
+def test_nothing_is_found_in_a_workflow(name: str, url: str | None, path: str | None, directory: Path) -> None:
+    (directory / "deploy.yml").write_bytes(asyncio.run(workflow(golden_path=name, url=url, path=path)))
     assert (audit(directory), lint(directory)) == ([], [])
 
 

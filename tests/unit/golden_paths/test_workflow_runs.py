@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from contracts.golden_path import Runtime
+from contracts.runtime import Runtime
 from tests.unit.golden_paths.samples import NODE, PATHS, PUBLISHED, needs_node, skeleton, workflow, written
 
 ACT = Path(sys.executable).with_name("act")

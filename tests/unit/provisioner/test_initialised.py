@@ -1,15 +1,15 @@
 """What `init` made is given to whoever has the same configuration, and to nobody else."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from services.provisioner.adapters.terraform_initialised import Initialised
-from services.provisioner.ports import Files
 
-FILES: Files = {"main.tf.json": b"{}", "modules/dns/main.tf": b"# dns", "terraform.tfvars.json": b'{"name": "a"}'}
+FILES = {"main.tf.json": b"{}", "modules/dns/main.tf": b"# dns", "terraform.tfvars.json": b'{"name": "a"}'}
 MADE = {".terraform/modules/modules.json": b'{"Modules":[]}', ".terraform/terraform.tfstate": b'{"version":3}'}
 
 
-def directory_with(path: Path, files: Files) -> Path:
+def directory_with(path: Path, files: Mapping[str, bytes]) -> Path:
     for name, content in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(content)
@@ -33,12 +33,12 @@ def test_another_configuration_is_not(tmp_path: Path) -> None:
 
 
 def test_what_had_to_be_fetched_is_fetched_by_terraform_itself(tmp_path: Path) -> None:
-    fetched: tuple[Files, ...] = (
+    fetched: tuple[dict[str, bytes], ...] = (
         {".terraform/providers/example/aws": b"a binary"},
         {".terraform/modules/vpc/main.tf": b"from a registry"},
         {".terraform.lock.hcl": b"provider"},
     )
     for number, more in enumerate(fetched):
         known = Initialised()
-        known.keep(directory_with(tmp_path / str(number), MADE | dict(more)), FILES)
+        known.keep(directory_with(tmp_path / str(number), MADE | more), FILES)
         assert not known.give(tmp_path / "other", FILES)

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.deployments import DeploymentOutcome
-from contracts.golden_path import Runtime
+from contracts.runtime import Runtime
 from deploy.embedded.runtime.copies import LONGEST_PAUSE_SECONDS, pause_before_restart
 from deploy.embedded.runtime.ingress import Pointers, handlers
 from deploy.embedded.runtime.logbook import Logbook

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from deploy.embedded.forge.workflows import yaml_tree
 from deploy.embedded.forge.workflows.act_log import Event, JobEnded, Reader
 from deploy.embedded.forge.workflows.book import Conclusion
@@ -37,6 +39,8 @@ class Order:
     variables: Mapping[str, str]
     environment: Mapping[str, str]
     """Of the job: `GITHUB_…` and the like. Reaches `act` by a file, so it shows in no list of processes."""
+    token: SecretStr
+    """`GITHUB_TOKEN`; reaches `act` by a file too."""
     actor: str
     default_branch: str
     server_url: str
@@ -119,6 +123,7 @@ def _command(sandbox: Sandbox, rooms: Rooms, order: Order, mark: str) -> list[st
         "event.json": order.payload,
         "variables.yml": yaml_tree.write(dict(order.variables)),
         "environment.yml": yaml_tree.write({**order.environment, "RUNNER_TRACKING_ID": mark}),
+        "secrets": f"GITHUB_TOKEN={order.token.get_secret_value()}\n",
         "none": "",
     }
     for name, content in files.items():
@@ -130,7 +135,7 @@ def _command(sandbox: Sandbox, rooms: Rooms, order: Order, mark: str) -> list[st
     command = [sandbox.act, order.event, "--job", order.file.collector or order.job_key]
     command += ["--workflows", at("job.yml"), "--eventpath", at("event.json"), "--json", "--no-cache-server"]
     command += ["--var-file", at("variables.yml"), "--env-file", at("environment.yml")]
-    command += ["--secret-file", at("none"), "--input-file", at("none")]
+    command += ["--secret-file", at("secrets"), "--input-file", at("none")]
     command += ["--actor", order.actor, "--defaultbranch", order.default_branch, "--concurrent-jobs", "1"]
     command += ["--github-instance", urlsplit(order.server_url).netloc, "--action-cache-path", str(rooms.act)]
     for label in LABELS:

@@ -9,6 +9,7 @@ from deploy.embedded.forge.workflows.announcing import Announcer
 from deploy.embedded.forge.workflows.book import Book
 from deploy.embedded.forge.workflows.identity import Identities, SigningKey
 from deploy.embedded.forge.workflows.intake import Intake, candidates
+from deploy.embedded.forge.workflows.job_tokens import JobTokens
 from deploy.embedded.forge.workflows.runner import Runner
 
 _LONGEST_LOG_BYTES: Final = 32 * 1024 * 1024
@@ -17,12 +18,12 @@ _LONGEST_LOG_BYTES: Final = 32 * 1024 * 1024
 class Actions:
     """All of it. `data` is the forge's directory."""
 
-    def __init__(self, forge: Forge, data: Path) -> None:
+    def __init__(self, forge: Forge, data: Path, tokens: JobTokens) -> None:
         self._forge = forge
         self._data = data
         self.book = Book(forge.store)
         self.identities = Identities(forge.urls.public, SigningKey(data / "actions" / "identity.pem"))
-        self.runner = Runner(forge, self.book, self.identities, data / "actions" / "logs")
+        self.runner = Runner(forge, self.book, self.identities, tokens, data / "actions" / "logs")
         self.intake = Intake(forge, self.book, self.runner.wake)
         self.book.said = Announcer(forge).said
 

@@ -89,5 +89,6 @@ class Announcer:
         )
 
     def _status(self, access: Access, run: Row, job: Row, deployment_id: int, state: deployments.State) -> None:
-        log_url = Shapes(self._forge, access.repository).job_page(run, job)
-        deployments.create_deployment_status(deployment_id, NewDeploymentStatus(state=state, log_url=log_url), access)
+        found = Shapes(self._forge, access.repository)
+        said = NewDeploymentStatus(state=state, log_url=found.job_page(run, job))
+        deployments.add_status(access, deployment_id, said, found.run(run))

@@ -38,6 +38,8 @@ class Job:
     environment: str | None
     environment_url: str | None
     concurrency: Concurrency | None
+    permissions: Any
+    """As it declares them, itself or by its workflow; None where neither says anything."""
     wants_identity: bool
     """Whether it declares, itself or by its workflow, `permissions: id-token: write`."""
     timeout_minutes: float | None
@@ -142,6 +144,7 @@ def _job(key: str, tree: Any, inherited: Any) -> Job:
         environment=environment,
         environment_url=url,
         concurrency=_concurrency(tree.get("concurrency"), f"{where}.concurrency"),
+        permissions=tree.get("permissions", inherited),
         wants_identity=_grants_identity(tree.get("permissions", inherited)),
         timeout_minutes=float(timeout) if isinstance(timeout, int | float) and timeout > 0 else None,
         tree=tree,

@@ -29,6 +29,7 @@ from deploy.embedded.forge.workflows.definition import (
     is_workflow_path,
     parse,
 )
+from deploy.embedded.forge.workflows.job_tokens import BOT
 from deploy.embedded.forge.workflows.planned import PlannedJob, PlannedRun
 from deploy.embedded.forge.workflows.triggers import Happening, is_started_by
 
@@ -85,7 +86,7 @@ class Intake:
     def hear_push(self, push: Push) -> None:
         """A push listener."""
         is_tag = push.ref.startswith("refs/tags/")
-        if push.deleted or not (is_tag or push.branch is not None):
+        if push.pusher.login == BOT or push.deleted or not (is_tag or push.branch is not None):
             return
         bare = Bare(self._forge.git, push.repository.id)
         commit = bare.resolve(push.after)
@@ -119,10 +120,13 @@ class Intake:
 
     def hear_pull_request(self, access: Access, action: str, number: int) -> None:
         """A pull listener. The head is what runs: nothing is merged for a try."""
-        if action not in _PULL_ACTIONS:
+        if action not in _PULL_ACTIONS or access.caller.login == BOT:
             return
         repository, bare = access.repository, access.bare
         pull = pulls.find(access, number)
+        if pull["head_repository_id"]:
+            # As on GitHub where a member has to agree first: nobody runs here what a fork brings.
+            return
         head = str(pull["head_sha"])
         if bare.entry(head, DIRECTORY) is None:
             return

@@ -22,6 +22,8 @@ _LABELS: Final = re.compile(r"self-hosted|linux|x64|arm64|ubuntu-(?:latest|[0-9]
 _CHECKOUT: Final = re.compile(r"actions/checkout@\S+")
 _FOREIGN_CHECKOUT: Final = ("repository", "ref", "ssh-key", "github-server-url")
 _KEPT: Final = ("env", "defaults")
+_OURS: Final = {"shell": "sh", "working-directory": "."}
+"""What the workflow's `defaults` say is not meant for steps of ours: nothing is checked out for them."""
 LABELS: Final = ("self-hosted", "linux", "x64", "arm64", "ubuntu-latest", "ubuntu-22.04", "ubuntu-24.04")
 """What a job may ask to run on."""
 
@@ -68,7 +70,7 @@ def write(workflow: Workflow, job: Job, needed: Mapping[str, Needed], outputs_fi
             "steps": [
                 {
                     "name": "outputs",
-                    "shell": "sh",
+                    **_OURS,
                     "env": {"OUTPUTS": f"${{{{ toJSON(needs.{job.key}.outputs) }}}}"},
                     "run": f'printf %s "$OUTPUTS" > {shlex.quote(str(outputs_file))}',
                 }
@@ -94,9 +96,7 @@ def _stub(needed: Needed) -> dict[str, Any]:
         "if": "false" if needed.conclusion == "skipped" else "always()",
         "runs-on": _RUNNER,
         "outputs": {name: f"${{{{ {_literal(value)} }}}}" for name, value in needed.outputs.items()},
-        "steps": [
-            {"name": "as it ended", "shell": "sh", "run": "exit 0" if needed.conclusion == "success" else "exit 1"}
-        ],
+        "steps": [{"name": "as it ended", **_OURS, "run": "exit 0" if needed.conclusion == "success" else "exit 1"}],
     }
     return {key: value for key, value in stub.items() if value}
 

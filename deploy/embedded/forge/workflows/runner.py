@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import SecretStr
 from structlog import get_logger
 
 from deploy.embedded.forge.bare import Bare
@@ -24,6 +25,7 @@ from deploy.embedded.forge.workflows.definition import Job, Workflow, WorkflowEr
 from deploy.embedded.forge.workflows.identity import Identities, JobIdentity
 from deploy.embedded.forge.workflows.job_environment import entrusts_identity, job_environment, job_identity
 from deploy.embedded.forge.workflows.job_log import JobLog
+from deploy.embedded.forge.workflows.job_tokens import JobTokens, permissions
 from deploy.embedded.forge.workflows.sandbox import Rooms, Sandbox, SandboxError
 from deploy.embedded.forge.workflows.steps import Steps
 
@@ -45,10 +47,11 @@ class Taken:
 class Runner:
     """Runs queued jobs until stopped. `wake` tells it to look."""
 
-    def __init__(self, forge: Forge, book: Book, identities: Identities, logs: Path) -> None:
+    def __init__(self, forge: Forge, book: Book, identities: Identities, tokens: JobTokens, logs: Path) -> None:
         self._forge = forge
         self._book = book
         self._identities = identities
+        self._tokens = tokens
         self._logs = logs
         self._something = threading.Condition()
         self._looks = 0
@@ -113,6 +116,7 @@ class Runner:
             outcome = act.Outcome("failure", "The runner failed; its log says why.", {})
         finally:
             self._identities.dismiss(row["id"])
+            self._tokens.dismiss(row["id"])
         if self._stopping.is_set() and outcome.conclusion == "cancelled":
             log.close()
             return  # left under way in the book: the next start finds it interrupted
@@ -189,6 +193,7 @@ class Runner:
         environment = job_environment(forge, identity)
         if entrusts_identity(taken.job, run):
             environment |= self._request_variables(identity)
+        granted = permissions(taken.job.permissions, foreign=bool(run["foreign_head"]))
         minutes = taken.job.timeout_minutes
         limit = forge.settings.actions_job_timeout_seconds
         return act.Order(
@@ -198,6 +203,7 @@ class Runner:
             payload=run["payload"],
             variables=intake.variables(forge, run["repository_id"], row["environment"]),
             environment=environment,
+            token=SecretStr(self._tokens.mint(row["id"], run["repository_id"], granted)),
             actor=identity.actor,
             default_branch=forge.repositories.known(run["repository_id"]).default_branch,
             server_url=forge.urls.public,
@@ -212,7 +218,8 @@ class Runner:
 
     def _secrets(self, job_id: int, order: act.Order) -> tuple[str, ...]:
         asked_with = order.environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
-        return (*self._identities.issued(job_id), *((asked_with,) if asked_with is not None else ()))
+        known = (*self._identities.issued(job_id), order.token.get_secret_value())
+        return (*known, *((asked_with,) if asked_with is not None else ()))
 
 
 def _hearing(steps: Steps, log: JobLog) -> Callable[[Event], None]:

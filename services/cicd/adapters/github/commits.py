@@ -59,6 +59,23 @@ class Commits(Connection):
 
         return await self.on(repository, f"read {path}", content)
 
+    async def has_directory(self, repository: str, path: str, *, at: str) -> bool:
+        """See the port."""
+        return await self.on(
+            repository,
+            f"look for the directory {path}",
+            lambda repo: isinstance(or_none(lambda: repo.get_contents(path, ref=at)), list),
+        )
+
+    async def files_in(self, repository: str, path: str, *, at: str) -> Sequence[str]:
+        """See the port."""
+
+        def look(repo: GithubRepository) -> list[str]:
+            found = or_none(lambda: repo.get_contents(path, ref=at))
+            return [one.path for one in found if one.type == "file"] if isinstance(found, list) else []
+
+        return await self.on(repository, f"look into {path}", look)
+
     async def commit(
         self,
         repository: str,
@@ -68,13 +85,15 @@ class Commits(Connection):
         keep_other_files: bool,
         message: str,
         at: datetime,
+        without: Sequence[str] = (),
     ) -> Commit:
         """See the port."""
 
         def store(repo: GithubRepository) -> Commit:
             parents = [GitCommit(repo.requester, attributes={"sha": parent}, completed=True)] if parent else []
             base = repo.get_git_commit(parent).tree if keep_other_files and parent else NotSet
-            tree = repo.create_git_tree([_element(repo, file) for file in files], base_tree=base)
+            gone = [InputGitTreeElement(path, "100644", "blob", sha=None) for path in without]
+            tree = repo.create_git_tree([*(_element(repo, file) for file in files), *gone], base_tree=base)
             # With the same name and time the same commit comes out, however often it is made.
             time = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             author = InputGitAuthor(COMMITTER_NAME, COMMITTER_EMAIL, time)
@@ -94,6 +113,10 @@ class Commits(Connection):
         await self.on(
             repository, f"move the branch {branch}", lambda repo: _ref(repo, branch).edit(commit, force=False)
         )
+
+    async def put_branch(self, repository: str, branch: str, commit: str) -> None:
+        """See the port."""
+        await self.on(repository, f"put the branch {branch}", lambda repo: _ref(repo, branch).edit(commit, force=True))
 
     async def delete_branch(self, repository: str, branch: str) -> None:
         """See the port."""

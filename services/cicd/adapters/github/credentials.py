@@ -22,8 +22,8 @@ _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 @dataclass(frozen=True)
 class AppCredentials:
     """A GitHub App installed in the organisations used (docs.github.com, "Authenticating as a GitHub App
-    installation"). It needs the repository permissions Administration, Contents, Environments, Pull requests,
-    Variables and Workflows (write), and Issues (read)."""
+    installation"). It needs the repository permissions Actions, Administration, Contents, Environments, Pull requests,
+    Variables and Workflows (write), and Issues (read); with teams that review, the organisation's Members."""
 
     app_id: int
     installation_id: int

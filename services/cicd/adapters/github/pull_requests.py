@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from github.PullRequest import PullRequest as GithubPullRequest
 from github.Repository import Repository as GithubRepository
 
+from services.cicd.adapters.github.answers import or_none
 from services.cicd.adapters.github.connection import Connection
 from services.cicd.domain import PullRequest
 
@@ -32,6 +33,15 @@ class PullRequests(Connection):
             return [_told(pull) for pull in repo.get_pulls(state="all", head=f"{owner}:{head}")]
 
         return await self.on(repository, "read the pull requests", read)
+
+    async def pull_request(self, repository: str, number: int) -> PullRequest | None:
+        """See the port."""
+
+        def read(repo: GithubRepository) -> PullRequest | None:
+            pull = or_none(lambda: repo.get_pull(number))
+            return _told(pull) if pull is not None else None
+
+        return await self.on(repository, f"read the pull request {number}", read)
 
     async def open_pull_request(self, repository: str, *, head: str, base: str, title: str, body: str) -> PullRequest:
         """See the port."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from typing import Final
 
 import dns.exception
@@ -31,6 +32,11 @@ _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOSTNAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 _PRECONDITION: Final = {dns.rcode.YXDOMAIN, dns.rcode.YXRRSET, dns.rcode.NXDOMAIN, dns.rcode.NXRRSET}
 _LATER: Final = {dns.rcode.SERVFAIL}
+
+
+def _address(host: str) -> str:
+    """The address to ask, which dnspython wants as numbers. Raises OSError for a name that nobody knows."""
+    return socket.gethostbyname(host)
 
 
 class DnsRecordResource(MarkedResource):
@@ -141,7 +147,7 @@ class DnsRecordResource(MarkedResource):
         """NOERROR or the failed prerequisite. `Busy` for silence, ValueError when the server will not have it."""
         access = self._dns()
         try:
-            answer = dns.query.tcp(update, access.host, timeout=_TIMEOUT_SECONDS, port=access.port)
+            answer = dns.query.tcp(update, _address(access.host), timeout=_TIMEOUT_SECONDS, port=access.port)
         except dns.tsig.PeerError as refused:
             raise ValueError(f"the DNS server refused our key {access.key_name}: check its TSIG key") from refused
         except (OSError, EOFError, dns.exception.DNSException) as silent:
@@ -160,7 +166,7 @@ class DnsRecordResource(MarkedResource):
         access = self._dns()
         try:
             answer = dns.query.tcp(
-                dns.message.make_query(name, kind), access.host, timeout=_TIMEOUT_SECONDS, port=access.port
+                dns.message.make_query(name, kind), _address(access.host), timeout=_TIMEOUT_SECONDS, port=access.port
             )
         except (OSError, EOFError, dns.exception.DNSException) as silent:
             raise Busy(f"DNS server {access.host}:{access.port}: {type(silent).__name__} {silent}") from silent

@@ -4,6 +4,7 @@ import html
 import re
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from httpx import AsyncClient
@@ -12,7 +13,9 @@ from markupsafe import escape
 from contracts.events import EnvironmentFailed, EnvironmentFailedData
 from contracts.step_log import StepLine
 from contracts.values import Failure, LeftBehind, Resource
+from contracts.webhooks import Webhook
 from services.gateway.api.browser import CSRF_FIELD
+from services.gateway.domain.rollouts import Rollout
 from services.gateway.portal import PAGES, assets
 from services.gateway.portal.rendering import KEY_FIELD, SECTIONS
 from tests import samples
@@ -37,6 +40,21 @@ async def made(rig: Rig, name: str = "demo-api", **more: Any) -> str:
     return str(answered.request.event_id)
 
 
+def furnish(rig: Rig) -> None:
+    """A rollout and a webhook, for the pages of one of them."""
+    rollout = Rollout(UUID(int=1), b"", "nodejs-api", "9.0.0", "pat", samples.AT)
+    rig.rollout_store.rows[rollout.id] = rollout
+    hook = Webhook(
+        id=UUID(int=1),
+        team="payments",
+        url="https://ci.example.com/hook",
+        created_by="ada",
+        created_at=samples.AT,
+        updated_at=samples.AT,
+    )
+    rig.notifier.hooks[hook.id] = hook
+
+
 async def failed(rig: Rig, name: str, text: str) -> str:
     """A creation that failed with this message; returns its run's id."""
     answered = await rig.asking.create(principal(), ask(name), None)
@@ -56,10 +74,16 @@ async def failed(rig: Rig, name: str, text: str) -> str:
 
 def addresses(name: str, run: str) -> list[str]:
     """Every page that is read, filled in."""
-    return [
-        page.path.format(name="nodejs-api" if "golden" in page.path else name, id=run, path="nodejs-api")
+    no_pages = {"/assets/{file}", "/environments/{name}/upgrade", "/rollouts/new"}
+    of_one = {"/rollouts/{id}", "/webhooks/{id}"}
+    return ["/rollouts/new?golden_path=nodejs-api"] + [
+        page.path.format(
+            name="nodejs-api" if "golden" in page.path else name,
+            id=UUID(int=1) if page.path in of_one else run,
+            path="nodejs-api",
+        )
         for page in PAGES
-        if page.method == "GET" and page.path not in {"/assets/{file}", "/environments/{name}/upgrade"}
+        if page.method == "GET" and page.path not in no_pages
     ]
 
 
@@ -75,8 +99,9 @@ async def every_page(client: AsyncClient, name: str, run: str) -> dict[str, str]
 
 async def test_a_page_holds_no_script_and_no_style_of_its_own_and_loads_nothing_from_elsewhere() -> None:
     rig = Rig()
+    furnish(rig)
     run = await made(rig)
-    async with rig.browser(await rig.session()) as client:
+    async with rig.browser(await rig.session("admin", "payments")) as client:
         for address, text in (await every_page(client, "demo-api", run)).items():
             assert not re.findall(r"<script(?![^>]*\ssrc=)", text), address
             assert not re.findall(r"<style|\sstyle=|\son[a-z]+=|\shx-on", text), address
@@ -91,8 +116,9 @@ async def test_a_page_holds_no_script_and_no_style_of_its_own_and_loads_nothing_
 
 async def test_every_page_says_where_one_is_and_by_a_title_of_its_own() -> None:
     rig = Rig()
+    furnish(rig)
     run = await made(rig)
-    async with rig.browser(await rig.session()) as client:
+    async with rig.browser(await rig.session("admin", "payments")) as client:
         titles = [
             re.findall("<title>(.*?) · Slipway</title>", text)
             for text in (await every_page(client, "demo-api", run)).values()
@@ -104,8 +130,9 @@ async def test_every_page_says_where_one_is_and_by_a_title_of_its_own() -> None:
 
 async def test_every_form_that_changes_something_carries_the_sessions_token() -> None:
     rig = Rig()
+    furnish(rig)
     run = await made(rig)
-    async with rig.browser(await rig.session()) as client:
+    async with rig.browser(await rig.session("admin", "payments")) as client:
         for address, text in (await every_page(client, "demo-api", run)).items():
             forms = re.findall(r"<form[^>]*method=\"post\".*?</form>", text, re.DOTALL)
             assert all(f'name="{CSRF_FIELD}"' in form for form in forms), address
@@ -127,11 +154,13 @@ async def test_what_stands_in_an_address_is_shown_as_text_and_never_breaks_a_pag
     await made(rig)
     asked = {
         "/environments": ("q", "team", "state", "sort", "cursor", "only", "owned"),
-        "/create/nodejs-api": ("name", "kind", "branch", "parameters.instances", "again"),
+        "/create/nodejs-api": ("name", "kind", "branch", "path", "parameters.instances", "again"),
         "/graph": ("environment",),
         "/audit": ("person", "environment", "action", "before"),
         "/insights": ("months", "golden_path", "team"),
-        "/runs": ("environment", "cursor"),
+        "/runs": ("environment", "cursor", "q", "state", "kind", "golden_path", "by", "from", "to"),
+        "/notifications": ("way", "environment", "team", "cursor"),
+        "/webhooks": ("done",),
         "/feedback": ("about", "done"),
         "/environments/demo-api": ("from", "to", "done"),
     }
