@@ -42,7 +42,7 @@ def test_a_registry_that_does_not_answer_leaves_the_pins_alone(files: tuple[Path
     before = [path.read_bytes() for path in files]
 
     def ask(version: str) -> str:
-        if version.startswith("quay"):
+        if version.startswith("registry"):
             raise PlatformError("no registry")
         return NEW
 
