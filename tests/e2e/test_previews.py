@@ -61,9 +61,11 @@ def api(demo: Demo, method: str, path: str, body: Json | None = None) -> httpx.R
 
 
 def offer(demo: Demo, repository: str, login: str, text: str) -> str:
-    """A branch whose application says `text`; answers its newest commit."""
-    main = done(demo.forge("GET", f"{repository}/git/ref/heads/main", login=login))["object"]["sha"]
-    done(demo.forge("POST", f"{repository}/git/refs", {"ref": "refs/heads/colours", "sha": main}, login))
+    """A branch of the skeleton, whatever others have pushed since, with an application that says `text`; answers its
+    newest commit."""
+    commits = done(demo.forge("GET", f"{repository}/commits?sha=main&path=src/routes.js", login=login))
+    skeleton = commits[-1]["sha"]
+    done(demo.forge("POST", f"{repository}/git/refs", {"ref": "refs/heads/colours", "sha": skeleton}, login))
     return change(demo, repository, login, "It works", text)
 
 
