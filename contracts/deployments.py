@@ -116,6 +116,8 @@ class HealthReport(Value):
     state: RunningState
     reason: str = ""
     time: Timestamp
+    went_back: DeploymentOutcome | None = None
+    """The rollback that the runtime has done by itself, because a new release kept ending."""
 
 
 class OutputLine(Value):

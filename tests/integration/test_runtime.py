@@ -1,6 +1,7 @@
 """The local runtime with a real ingress and real processes: switching, failing, going back, coming back."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -23,6 +24,12 @@ from tests.runtimes import (
 )
 from tests.waiting import until
 
+TIRING = """
+calm = Handler.do_GET
+def tire(self):
+    os._exit(7) if self.path == "/tire" else calm(self)
+Handler.do_GET = tire
+"""
 DYING = """
 answering = Handler.do_GET
 def answer_and_die(self):
@@ -136,6 +143,27 @@ async def test_a_release_that_ends_right_after_the_switch_is_rolled_back(
     assert "exit code 7" in outcome.reason
     assert "I give up" in outcome.lines
     assert await client.text("looping") == "fine"
+
+
+async def test_a_release_that_keeps_ending_later_on_is_gone_back_from(
+    runtime: RuntimeUnderTest, client: Client
+) -> None:
+    runtime.make_slot("tiring")
+    await client.deploy("tiring", order("steady"), program("steady"))
+    assert (await client.deploy("tiring", order("weary"), program("weary", more=TIRING))).state == "succeeded"
+
+    async def went_back() -> bool:
+        # Each such request ends the new one; it is started again, until that is enough.
+        with contextlib.suppress(httpx.TransportError):
+            await client.browse("tiring", "/tire")
+        return (await client.view("tiring")).deployments[0].deployment_id.startswith("back-")
+
+    await until(went_back, within_seconds=40, what="the way back")
+    view = await client.view("tiring")
+    assert (view.deployments[0].state, view.deployments[0].release_id) == ("succeeded", "steady")
+    assert view.live is not None
+    assert view.live.deployment_id == "steady"
+    assert await client.text("tiring") == "steady"
 
 
 async def test_a_crash_is_followed_by_a_restart_with_backoff(runtime: RuntimeUnderTest, client: Client) -> None:

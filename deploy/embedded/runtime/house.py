@@ -15,6 +15,7 @@ import psutil
 import structlog
 from pydantic import SecretStr
 
+from contracts.deployments import DeploymentOutcome
 from deploy.embedded.runtime.application import House
 from deploy.embedded.runtime.copies import Patience
 from deploy.embedded.runtime.ingress import Ingress, IngressError, Pointers
@@ -127,10 +128,12 @@ class Runtime:
             times=Times(
                 settings.healthy_within_seconds,
                 settings.watch_seconds,
+                settings.mind_seconds,
                 settings.drain_seconds,
                 settings.kept_releases,
             ),
             tell=self._tell,
+            tell_of=self._tell_of,
         )
         self._slots[mark.environment] = slot
         slot.begin(slot.resume())
@@ -147,6 +150,10 @@ class Runtime:
     def _tell(self, slot: Slot) -> None:
         if self._reporter is not None:
             self._reporter.tell(slot.mark, *slot.state)
+
+    def _tell_of(self, slot: Slot, went_back: DeploymentOutcome) -> None:
+        if self._reporter is not None:
+            self._reporter.tell_of(slot.mark, *slot.state, went_back)
 
     async def _mend_routes(self) -> None:
         try:

@@ -1,6 +1,7 @@
 """Tells the gateway how applications do: the latest word on each environment, signed, until it is heard.
 
-Invariant: what is told is the present, so a gateway that was away for an hour hears once of each environment.
+Invariant: what is told is the present, so a gateway that was away for an hour hears once of each environment; only of
+releases that were gone back from it hears each.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import httpx
 import structlog
 from pydantic import SecretStr
 
-from contracts.deployments import HealthReport, RunningState
+from contracts.deployments import DeploymentOutcome, HealthReport, RunningState
 from deploy.embedded.runtime.records import Mark
 
 _log = structlog.get_logger(__name__)
@@ -39,20 +40,20 @@ class Reporter:
         if state == "unknown" or self._told.get(mark.environment) == word:
             return
         self._told[mark.environment] = word
-        self._waiting[mark.environment] = HealthReport(
-            delivery=uuid4(),
-            environment=mark.environment,
-            incarnation=mark.incarnation,
-            state=state,
-            reason=reason,
-            time=datetime.now(UTC),
-        )
+        self._waiting[mark.environment] = _report(mark, state, reason)
+        self._news.set()
+
+    def tell_of(self, mark: Mark, state: RunningState, reason: str, went_back: DeploymentOutcome) -> None:
+        """Deliver that the runtime went back to an earlier release by itself."""
+        key = f"{mark.environment} {went_back.deployment_id}"
+        self._waiting[key] = _report(mark, state, reason, went_back)
         self._news.set()
 
     def forget(self, environment: str) -> None:
         """The environment is gone: there is nothing more to say of it."""
         self._told.pop(environment, None)
-        self._waiting.pop(environment, None)
+        for key in [key for key, report in self._waiting.items() if report.environment == environment]:
+            del self._waiting[key]
 
     async def run(self) -> None:
         """Deliver, for ever."""
@@ -60,15 +61,15 @@ class Reporter:
         while True:
             await self._news.wait()
             self._news.clear()
-            for environment, report in list(self._waiting.items()):
+            for key, report in list(self._waiting.items()):
                 if not await self._deliver(report):
                     failures += 1
                     self._news.set()
                     await asyncio.sleep(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1])
                     continue
                 failures = 0
-                if self._waiting.get(environment) is report:
-                    del self._waiting[environment]
+                if self._waiting.get(key) is report:
+                    del self._waiting[key]
 
     async def close(self) -> None:
         """Close the connections."""
@@ -89,3 +90,15 @@ class Reporter:
             return False
         _log.warning("the gateway refused a report", environment=report.environment, status=answer.status_code)
         return True
+
+
+def _report(mark: Mark, state: RunningState, reason: str, went_back: DeploymentOutcome | None = None) -> HealthReport:
+    return HealthReport(
+        delivery=uuid4(),
+        environment=mark.environment,
+        incarnation=mark.incarnation,
+        state=state,
+        reason=reason,
+        time=datetime.now(UTC),
+        went_back=went_back,
+    )

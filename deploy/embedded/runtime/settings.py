@@ -41,6 +41,8 @@ class RuntimeSettings(BaseSettings):
     """How long a new release may take until it is ready."""
     watch_seconds: float = Field(default=2.0, ge=0)
     """How long after the switch a crash still undoes it."""
+    mind_seconds: float = Field(default=60.0, ge=0)
+    """How long after a deployment a release that keeps ending is still gone back from."""
     drain_seconds: float = Field(default=1.0, ge=0)
     """How long after the switch the old release is left alone."""
     grace_seconds: float = Field(default=12.0, gt=0)

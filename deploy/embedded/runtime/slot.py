@@ -2,13 +2,15 @@
 
 Invariants
 - Requests go to the old release until the new one is ready, and come back to it where the new one ends right after the
-  switch. A deployment that fails leaves everything as it was.
+  switch. A deployment that fails leaves everything as it was. Where the new one keeps ending soon afterwards, the old
+  one is rolled back to, as a deployment of its own.
 - One deployment at a time, and the newest wins: one that is overtaken before its switch ends as `superseded`.
 - A deployment's id is one deployment: told again, it is answered and not done again.
 """
 
 import asyncio
 import contextlib
+import hashlib
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -23,6 +25,7 @@ from contracts.deployments import DeploymentOutcome, ReleaseView, Rollback, Runn
 from deploy.embedded.runtime.application import COMMIT_DIGITS, Application, House, NotHealthyError
 from deploy.embedded.runtime.failures import attempted
 from deploy.embedded.runtime.ingress import Ingress, IngressError, Pointers
+from deploy.embedded.runtime.minding import keeps_ending
 from deploy.embedded.runtime.records import KeptRelease, Mark, Record, load, save
 from deploy.embedded.runtime.stage import Stage
 from deploy.embedded.runtime.turns import Turn
@@ -49,6 +52,7 @@ class Times:
 
     healthy_within_seconds: float
     watch_seconds: float
+    mind_seconds: float
     drain_seconds: float
     kept_releases: int
 
@@ -66,13 +70,15 @@ class Slot:
         pointers: Pointers,
         times: Times,
         tell: Callable[["Slot"], None],
+        tell_of: Callable[["Slot", DeploymentOutcome], None],
     ) -> None:
-        """`tell` hears when the application's state may have changed."""
+        """`tell` hears when the application's state may have changed, `tell_of` when a release was gone back from."""
         self.directory = directory
         self.mark = mark
         self.logbook = house.logbook
         self._house = house
         self._times = times
+        self._tell_of = tell_of
         self._record = load(directory)
         self._stage = Stage(directory, mark.environment, ingress, pointers, lambda: tell(self))
         self._one_deployment = asyncio.Lock()
@@ -88,11 +94,14 @@ class Slot:
 
         async def attempt(turn: Turn) -> None:
             fresh = await turn.unless_overtaken(unpack_release(archive, self.directory, release.deployment_id))
+            before = self._record.release(self._record.live)
             try:
                 await self._bring_up(turn, release)
             except BaseException:
                 await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
                 raise
+            if before is not None:
+                self.begin(self._mind(release, before))
 
         try:
             return await self._once(release.deployment_id, release.author, release, attempt)
@@ -283,6 +292,21 @@ class Slot:
             if fresh.crashes > crashes:
                 raise NotHealthyError("crashed", f"the release ended right after the switch: {fresh.state[1]}")
             await asyncio.sleep(_WATCH_INTERVAL_SECONDS)
+
+    async def _mind(self, release: KeptRelease, before: KeptRelease) -> None:
+        """Go back to the release before where the new one keeps ending. The newest deployment wins over this."""
+
+        def is_over() -> bool:
+            return bool(self._under_way.keys() - {release.deployment_id}) or self._record.live != release.deployment_id
+
+        if not await keeps_ending(lambda: self._stage.live, is_over, self._times.mind_seconds):
+            return
+        if self._stage.live is not None:
+            self._stage.live.say(f"it keeps ending; going back to {before.commit[:12]}")
+        identity = f"back-{hashlib.sha256(release.deployment_id.encode()).hexdigest()[:16]}"
+        with contextlib.suppress(NoSuchReleaseError):  # it is not kept any more
+            rollback = Rollback(deployment_id=identity, author=release.author, to=before.deployment_id)
+            self._tell_of(self, await self.roll_back(rollback))
 
     async def _retire(self, old: Application) -> None:
         """Leave the requests that are under way to it, then end it."""

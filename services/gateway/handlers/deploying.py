@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 import structlog
-from pydantic import SecretStr
+from pydantic import AnyHttpUrl, SecretStr
 
 from chassis.clock import Clock
 from contracts.deployments import (
@@ -177,21 +177,14 @@ class Deploying:
         health = Health(state=report.state, reason=report.reason[:2000], check=SOURCE)
         at = min(report.time, self.clock.now())
         await self.telling.say(view, Fact(HealthChanged, health, at, SOURCE, f"{SOURCE} {report.delivery}"))
+        if report.went_back is not None:
+            await self._say(view, _said(report.went_back))
         return True
 
     async def _conclude(
         self, view: EnvironmentView, outcome: DeploymentOutcome, note: ReleaseNote | None
     ) -> DeploymentOutcome:
-        said = Deployment(
-            deployment_id=outcome.deployment_id,
-            state=outcome.state,
-            commit=outcome.commit,
-            branch=outcome.branch,
-            author=outcome.author,
-            duration_seconds=outcome.duration_seconds,
-            log_url=note.log_url if note is not None else None,
-        )
-        await self._say(view, said)
+        await self._say(view, _said(outcome, note.log_url if note is not None else None))
         if outcome.state == "failed":
             kept = f"Still live: {outcome.previous[:12]}." if outcome.previous else "Nothing was live before."
             raise DeploymentFailedError(f"{outcome.reason[:1000]}. {kept} Mend it and push again.", outcome.lines)
@@ -229,3 +222,15 @@ class Deploying:
                 "Applications run elsewhere on this platform: its own tools deploy them and keep logs."
             )
         return self.runtime
+
+
+def _said(outcome: DeploymentOutcome, log_url: AnyHttpUrl | None = None) -> Deployment:
+    return Deployment(
+        deployment_id=outcome.deployment_id,
+        state=outcome.state,
+        commit=outcome.commit,
+        branch=outcome.branch,
+        author=outcome.author,
+        duration_seconds=outcome.duration_seconds,
+        log_url=log_url,
+    )

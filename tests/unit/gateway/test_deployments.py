@@ -379,6 +379,15 @@ async def test_the_runtimes_word_on_an_application_becomes_a_fact() -> None:
     assert (await report(state="excellent")).status_code == 422
     assert len(rig.signals.said) == 1
 
+    back: dict[str, Any] = {}
+    back |= {"deployment_id": "back-1", "release_id": "d1", "state": "succeeded", "commit": "1" * 40, "branch": "main"}
+    back |= {"author": "bob", "at": samples.AT.isoformat(), "duration_seconds": 1.5, "previous": "2" * 40}
+    for _ in range(2):  # told twice, said once
+        assert (await report(state="healthy", went_back=back)).json() == {"told": True}
+    [went_back] = [one for one in rig.signals.said.values() if isinstance(one, DeploymentRecorded)]
+    said = went_back.data
+    assert (said.deployment_id, said.state, said.commit) == ("back-1", "succeeded", "1" * 40)
+
 
 # -- the tokens themselves
 
