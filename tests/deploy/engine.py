@@ -26,7 +26,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _NEW_MOUNTS = 0x00020000
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 _DROP = (*("setpriv", "--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--"),)
-_PLACES = ("/srv", "/run", "/tmp")
+PLACES = ("/srv", "/run", "/tmp")
 """Directories that are empty in every container but for what is mounted there."""
 
 
@@ -130,17 +130,17 @@ class Engine:
             _mount(source, str(hold), "", _BIND | _REC)
             kept.append((os.open(hold, os.O_PATH), target, writable))
         read_only = [] if spec["writable_root"] else ["/", *spec["also_read_only"]]
-        for place in _PLACES:
+        for place in PLACES:
             _mount("tmpfs", place, "tmpfs", 0)
-        for descriptor, target, writable in kept:
-            self._bind(f"/proc/self/fd/{descriptor}", Path(target), writable=writable)
         for target, options in spec["tmpfs"]:
             Path(target).mkdir(parents=True, exist_ok=True)
             words = options.split(",")
             flags = _NOSUID | _NODEV | (0 if "exec" in words else _NOEXEC)
             _mount("tmpfs", target, "tmpfs", flags, ",".join(word for word in words if "=" in word))
+        for descriptor, target, writable in kept:
+            self._bind(f"/proc/self/fd/{descriptor}", Path(target), writable=writable)
         given = {target for target, _ in spec["tmpfs"]}
-        for place in [*(place for place in _PLACES if place not in given), *read_only]:
+        for place in [*(place for place in PLACES if place not in given), *read_only]:
             _mount("", place, "", _REMOUNT | _BIND | _RDONLY)
 
     @staticmethod

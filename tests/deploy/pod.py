@@ -18,6 +18,7 @@ from typing import Any
 from deploy.embedded.processes import PROJECT, package_directory
 from deploy.image.directories import DIRECTORIES
 from tests.deploy.composition import Container, Image, composition, containers
+from tests.deploy.engine import PLACES
 
 ROOT = "/srv/slipway"
 WITHOUT_PROGRAM = {"otel-collector", "jaeger", "prometheus", "grafana"}
@@ -169,7 +170,10 @@ class Pod:
 
     def _machine_binds(self) -> list[tuple[str, str, bool]]:
         files = [(str(self.state / name), f"/etc/{name}", False) for name in ("hosts", "passwd", "nsswitch.conf")]
-        return [*files, (str(PROJECT), f"{ROOT}/app", False)]
+        # What runs everything may stand where containers have something else: a checkout below /tmp, for instance.
+        needed = dict.fromkeys((str(PROJECT), sys.prefix, sys.base_prefix))
+        covered = [one for one in needed if any(Path(one).is_relative_to(place) for place in PLACES)]
+        return [*files, (str(PROJECT), f"{ROOT}/app", False), *((one, one, False) for one in covered)]
 
     def _bind(self, container: Container, mount: Mapping[str, Any]) -> tuple[str, str, bool]:
         source, target = self.volume(mount["source"]), str(mount["target"])
