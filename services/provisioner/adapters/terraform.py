@@ -39,6 +39,8 @@ UNDER_WAY: Final = "under-way"
 _DESTROYING: Final = "destroying.json"
 STATE: Final = "terraform.tfstate"
 CONFIGURATION: Final = "configuration"
+_ONLY_READ: Final = frozenset({"init", "plan", "show", "output"})
+"""Commands that write no state."""
 
 
 class TerraformCommand(Terraform):  # type: ignore[misc] # python_terraform has no types
@@ -98,6 +100,7 @@ class TerraformCommand(Terraform):  # type: ignore[misc] # python_terraform has 
                 on_line=take,
                 switch=self._switch,
                 timeout_seconds=self._timeout_seconds,
+                saves_state=cmd not in _ONLY_READ,
             )
             spans.end()
             accepted = {0, 2} if "detailed_exitcode" in kwargs else {0}

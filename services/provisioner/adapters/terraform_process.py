@@ -77,10 +77,12 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def with_death_signal(argv: Sequence[str]) -> list[str]:
-    """`argv`, told to stop when the thread that starts it ends (prctl(2)), where `setpriv` can arrange that."""
+def with_death_signal(argv: Sequence[str], *, saves_state: bool) -> list[str]:
+    """`argv`, ended when the thread that starts it ends (prctl(2)), where `setpriv` can arrange that. What saves state
+    is told to stop; what only reads is killed, because it might wait for ever for a provider that is gone."""
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "INT", "--", *argv] if setpriv else list(argv)
+    number = "INT" if saves_state else "KILL"
+    return [setpriv, "--pdeathsig", number, "--", *argv] if setpriv else list(argv)
 
 
 def run(
@@ -91,13 +93,14 @@ def run(
     on_line: Callable[[str], None],
     switch: StopSwitch,
     timeout_seconds: float,
+    saves_state: bool,
 ) -> Finished:
     """Run `argv` to its end; `on_line` gets each line of its stdout as it comes, in this thread.
 
     Raises OSError when the program cannot be started.
     """
     process = subprocess.Popen(
-        with_death_signal(argv),
+        with_death_signal(argv, saves_state=saves_state),
         cwd=directory,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
