@@ -186,12 +186,6 @@ def read(
     return manifest
 
 
-def is_sealed(source: Path) -> bool:
-    """Whether a passphrase opens it."""
-    with source.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
-
-
 @contextmanager
 def _opened(source: Path, passphrase: bytes | None) -> Iterator[tarfile.TarFile]:
     with source.open("rb") as file:

@@ -5,7 +5,14 @@ from typing import Annotated, Final
 from fastapi import Depends, Path, Query, Response
 
 from contracts.names import BranchName, GoldenPathName, PersonName, RepositoryName, TeamName
-from contracts.queries import DeploymentState, EnvironmentOrder, EnvironmentState, EnvironmentView, RunningState
+from contracts.queries import (
+    DeploymentState,
+    EnvironmentOrder,
+    EnvironmentState,
+    EnvironmentView,
+    PartOfName,
+    RunningState,
+)
 from contracts.values import Kind
 from services.gateway.api import views
 from services.gateway.api.answers import API, Accepted, EnvironmentAnswer, EnvironmentPage, EventPage, RunCount, RunPage
@@ -81,7 +88,7 @@ def searched(
     deployment: Annotated[DeploymentState | None, Query()] = None,
     repository: Annotated[RepositoryName | None, Query()] = None,
     branch: Annotated[BranchName | None, Query()] = None,
-    q: Annotated[str | None, Query(max_length=40, description="A part of the name")] = None,
+    q: Annotated[PartOfName | None, Query(description="A part of the name")] = None,
     forgotten_days: Annotated[
         int | None, Query(ge=1, le=3650, description="Previews and stagings nobody touched for so many days")
     ] = None,

@@ -316,13 +316,16 @@ def _comment(event: _CommentEvent) -> PullAsk | None:
     )
 
 
-_OF_RUNS: Final[dict[str | None, Literal["succeeded", "failed"]]] = {
-    "success": "succeeded",
-    "failure": "failed",
-    "timed_out": "failed",
-    "cancelled": "failed",
-    "startup_failure": "failed",
+_OF_RUNS: Final[dict[tuple[str, str | None], Literal["queued", "started", "succeeded", "failed"]]] = {
+    ("requested", None): "queued",
+    ("in_progress", None): "started",
+    ("completed", "success"): "succeeded",
+    ("completed", "failure"): "failed",
+    ("completed", "timed_out"): "failed",
+    ("completed", "cancelled"): "failed",
+    ("completed", "startup_failure"): "failed",
 }
+"""By the event's action and, of a run that ended, its conclusion."""
 _OF_STATUSES: Final[dict[str, Literal["queued", "started", "succeeded", "failed"]]] = {
     "queued": "queued",
     "pending": "queued",
@@ -338,10 +341,7 @@ def _workflow_run(event: _WorkflowRunEvent) -> DeploymentTold | None:
     """A run of a workflow of ours is a deployment, under the very id by which the workflow itself tells of it."""
     run = event.workflow_run
     environment = _name(found[1]) if (found := _WORKFLOW.fullmatch(run.path)) is not None else None
-    state: Literal["queued", "started", "succeeded", "failed"] | None
-    state = {"requested": "queued", "in_progress": "started"}.get(event.action)  # type: ignore[assignment]
-    if event.action == "completed":
-        state = _OF_RUNS.get(run.conclusion)
+    state = _OF_RUNS.get((event.action, run.conclusion if event.action == "completed" else None))
     if environment is None or state is None or run.event.startswith("pull_request") or run.head_branch is None:
         return None
     lasted = (run.updated_at - run.run_started_at).total_seconds() if run.run_started_at is not None else None

@@ -67,7 +67,7 @@ class Search(Value):
     facets: bool = False
     state: EnvironmentState | None = None
     golden_path: GoldenPathName | None = None
-    name_contains: str | None = None
+    name_contains: PartOfName | None = None
     include_deleted: bool = False
     after: str | None = None
     limit: int = 50
