@@ -1,4 +1,5 @@
-"""Terraform, driven by python_terraform: init, plan, apply, and a plan again that must be empty.
+"""Terraform, driven by python_terraform: init, apply (of a saved plan where there is a state), and a plan that must be
+empty.
 
 python_terraform builds the argument lists; how they are run is ours (`TerraformCommand.cmd`), because the library
 has no timeout, no cancel and no stream, and logs what it runs. State lives in one directory an environment under the
@@ -31,7 +32,7 @@ from services.provisioner.adapters.terraform_process import Finished, StopSwitch
 from services.provisioner.adapters.terraform_provider.provider import SlipwayProvider
 from services.provisioner.adapters.terraform_spans import ResourceSpans
 from services.provisioner.adapters.terraform_workspace import TerraformKnobs, lay_out, mark, write
-from services.provisioner.domain import DATA_KINDS
+from services.provisioner.domain import DATA_KINDS, ROOT_MODULE
 from services.provisioner.ports import Applied, Files, Line
 
 UNDER_WAY: Final = "under-way"
@@ -142,11 +143,14 @@ class TerraformRun:
         done = Transcript()
         # What an earlier life's undo removed is not this one's to tell.
         (self.directory / _DESTROYING).unlink(missing_ok=True)
-        if self.plan("apply.tfplan"):
-            self._mind_the_data(keep_data=keep_data)
+        # Where nothing is recorded yet nothing can be lost: Terraform plans and applies in one process.
+        at_once = _keeps_state_here(files) and not (self.directory / STATE).exists()
+        if at_once or self.plan("apply.tfplan"):
+            if not at_once:
+                self._mind_the_data(keep_data=keep_data)
             mark(self.directory / UNDER_WAY)
             try:
-                self.apply_plan("apply.tfplan")
+                self.apply_plan(None if at_once else "apply.tfplan")
             except (TransientError, PermanentError):
                 self.recover_state()
                 raise
@@ -214,10 +218,10 @@ class TerraformRun:
         code, _, _ = self.terraform.plan(json=IsFlagged, out=out, var=None, lock_timeout=self._lock_timeout, **options)
         return bool(code == 2)
 
-    def apply_plan(self, plan: str) -> None:
-        """Carry out a plan that was saved."""
+    def apply_plan(self, plan: str | None) -> None:
+        """Carry out a plan that was saved; None plans now."""
         # var=None: with an empty dict the library would pass an empty -var-file, which a saved plan refuses.
-        self.terraform.apply(plan, json=IsFlagged, var=None, lock_timeout=self._lock_timeout)
+        self.terraform.apply(plan, json=IsFlagged, var=None, lock_timeout=self._lock_timeout, skip_plan=plan is None)
 
     def show(self, plan: str) -> dict[str, Any]:
         """A saved plan, whole."""
@@ -283,3 +287,8 @@ class TerraformRun:
         known |= {address: resource.model_dump() for address, resource in found.items()}
         write(record, json.dumps(known).encode())
         return {address: Resource.model_validate(value) for address, value in known.items()}
+
+
+def _keeps_state_here(files: Files) -> bool:
+    """Whether the state is a file beside the configuration, and not in a bucket, where it cannot be seen from here."""
+    return ROOT_MODULE in files and "local" in json.loads(files[ROOT_MODULE])["terraform"]["backend"]
