@@ -1,65 +1,51 @@
 """What the gateway keeps of its own, in its schema of Postgres: accepted requests and tokens."""
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from chassis.database import Database
 from chassis.failures import TransientError
 from services.gateway.adapters.statements import every, execute, one
+from services.gateway.adapters.together import Together
 from services.gateway.domain.policy import Room, usage_of
 from services.gateway.domain.refusals import RecordedRefusal
-from services.gateway.domain.requests import AcceptedRequest, Said, said
+from services.gateway.domain.requests import AcceptedRequest, said
 from services.gateway.domain.tokens import ApiToken
 from services.gateway.ports import FullError, Unconfirmed
 
-
-@dataclass
-class _Accepting:
-    """Notes acceptances: those that come while a statement is under way go together into the next one.
-
-    They are not synced to disk: what a crash of Postgres forgets is only that an event was said, and saying it again is
-    safe.
-    """
-
-    database: Database
-    _waiting: dict[UUID, tuple[int, asyncio.Future[bool]]] = field(default_factory=dict)
-    _writing: asyncio.Task[None] | None = None
-
-    async def write(self, request_id: UUID, sequence: int) -> bool:
-        """Whether there is such a request. Raises `TransientError`."""
-        noted = asyncio.get_running_loop().create_future()
-        if request_id in self._waiting:  # two who found the same: one word of it is enough
-            noted = self._waiting[request_id][1]
-        self._waiting[request_id] = (sequence, noted)
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write_all())
-        return await asyncio.shield(noted)
-
-    async def _write_all(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, {}
-            try:
-                rows = await every(
-                    self.database,
-                    "UPDATE requests SET state = 'accepted', sequence = given.sequence, refusal = NULL"
-                    " FROM unnest(%(ids)s::uuid[], %(sequences)s::bigint[]) AS given (id, sequence),"
-                    " (SELECT set_config('synchronous_commit', 'off', true)) AS quick"
-                    " WHERE requests.id = given.id RETURNING requests.id",
-                    {"ids": list(batch), "sequences": [sequence for sequence, _ in batch.values()]},
-                )
-            except Exception as error:  # noqa: BLE001 - whoever waits hears of it, whatever it is
-                for _, noted in batch.values():
-                    noted.set_exception(error)
-            else:
-                found = {row["id"] for row in rows}
-                for request_id, (_, noted) in batch.items():
-                    noted.set_result(request_id in found)
+_CLAIM: Final = """
+    WITH given AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(%(claims)s) AS given (
+            id uuid, principal text, key text, fingerprint bytea, operation text, event_id uuid, incarnation uuid,
+            environment text, visible_teams text[], asked jsonb, traceparent text, requested_at timestamptz,
+            run_id uuid, team text, repository text, kind text, cost numeric, environments int, previews int,
+            most_cost numeric
+        )
+    ), locked AS MATERIALIZED (
+        SELECT count(pg_advisory_xact_lock(lock)) FROM (
+            SELECT hashtextextended('team ' || team, 0) AS lock FROM given
+                WHERE environments IS NOT NULL OR most_cost IS NOT NULL
+            UNION SELECT hashtextextended('repository ' || repository, 0) FROM given WHERE previews IS NOT NULL
+            ORDER BY lock
+        ) AS locks
+    )
+    SELECT turn.id, claimed.outcome, claimed.used
+        FROM (SELECT given.* FROM given, locked ORDER BY principal, key) AS turn,
+        LATERAL claim_request(
+            turn.id, principal, key, fingerprint, operation, event_id, incarnation, environment, visible_teams, asked,
+            traceparent, requested_at, run_id, team, repository, kind, cost, environments, previews, most_cost
+        ) AS claimed
+"""
+"""Claims one after the other, in one transaction. Everybody takes all locks first, in one order, and then the keys in
+one order, so that no two wait for each other."""
 
 
 class PostgresRequests:
@@ -67,7 +53,8 @@ class PostgresRequests:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._accepting = _Accepting(database)
+        self._claim = Together(self._claim_all)
+        self._accept = Together(self._accept_all)
 
     async def find(self, principal: str, key: str) -> AcceptedRequest | None:
         """See the port."""
@@ -80,40 +67,11 @@ class PostgresRequests:
 
     async def claim(self, request: AcceptedRequest, room: Room | None = None) -> AcceptedRequest:
         """See the port."""
-        place = room.place if room is not None else None
-        row = await one(
-            self._database,
-            "SELECT * FROM claim_request(%(id)s, %(principal)s, %(key)s, %(fingerprint)s, %(operation)s, %(event_id)s,"
-            " %(incarnation)s, %(environment)s, %(visible_teams)s, %(asked)s, %(traceparent)s, %(requested_at)s,"
-            " %(run_id)s, %(team)s, %(repository)s, %(kind)s, %(cost)s, %(environments)s, %(previews)s,"
-            " %(most_cost)s)",
-            {
-                "id": request.id,
-                "principal": request.principal,
-                "key": request.key,
-                "fingerprint": request.fingerprint,
-                "operation": request.operation,
-                "event_id": request.event_id,
-                "incarnation": request.incarnation,
-                "environment": request.environment,
-                "visible_teams": list(request.visible_teams) if request.visible_teams is not None else None,
-                "asked": Jsonb(request.asked, _as_json),
-                "traceparent": request.traceparent,
-                "requested_at": request.requested_at,
-                "run_id": request.run_id,
-                "team": place.team if place is not None else None,
-                "repository": place.repository if place is not None else None,
-                "kind": place.kind if place is not None else None,
-                "cost": place.cost_per_month if place is not None else None,
-                "environments": room.environments if room is not None else None,
-                "previews": room.previews_per_repository if room is not None else None,
-                "most_cost": room.cost_per_month if room is not None else None,
-            },
-        )
-        if row is not None and row["outcome"] == "claimed":
+        outcome, used = await self._claim((request, room))
+        if outcome == "claimed":
             return request
-        if row is not None and room is not None and row["outcome"] != "taken":
-            raise FullError(usage_of(room, row["outcome"], row["used"]))
+        if room is not None and outcome != "taken":
+            raise FullError(usage_of(room, outcome, used))
         earlier = await self.find(request.principal, request.key)
         if earlier is None:  # rows are never deleted, so this cannot be
             raise TransientError("the request that has this key cannot be read")
@@ -121,7 +79,7 @@ class PostgresRequests:
 
     async def accept(self, request: AcceptedRequest, sequence: int) -> AcceptedRequest:
         """See the port."""
-        if not await self._accepting.write(request.id, sequence):
+        if not await self._accept((request.id, sequence)):
             raise LookupError(f"there is no request {request.id}")
         return replace(request, state="accepted", sequence=sequence, refusal=None)
 
@@ -184,6 +142,25 @@ class PostgresRequests:
         )
         return int(row["floor"]) if row else 0
 
+    async def _claim_all(self, claims: Sequence[tuple[AcceptedRequest, Room | None]]) -> list[tuple[Any, Decimal]]:
+        rows = await every(self._database, _CLAIM, {"claims": Jsonb([_claim(*claim) for claim in claims], _dumps)})
+        outcomes = {row["id"]: (row["outcome"], row["used"]) for row in rows}
+        return [outcomes[request.id] for request, _ in claims]
+
+    async def _accept_all(self, accepted: Sequence[tuple[UUID, int]]) -> list[bool]:
+        """Not synced to disk: what a crash of Postgres forgets is only that an event was said, and saying it again is
+        safe."""
+        rows = await every(
+            self._database,
+            "UPDATE requests SET state = 'accepted', sequence = given.sequence, refusal = NULL"
+            " FROM unnest(%(ids)s::uuid[], %(sequences)s::bigint[]) AS given (id, sequence),"
+            " (SELECT set_config('synchronous_commit', 'off', true)) AS quick"
+            " WHERE requests.id = given.id RETURNING requests.id",
+            {"ids": [request_id for request_id, _ in accepted], "sequences": [sequence for _, sequence in accepted]},
+        )
+        found = {row["id"] for row in rows}
+        return [request_id in found for request_id, _ in accepted]
+
 
 class PostgresTokens:
     """Fulfils `ports.TokenStore`."""
@@ -236,8 +213,35 @@ class PostgresTokens:
         )
 
 
-def _as_json(value: Said) -> str:
-    return value.model_dump_json()
+def _claim(request: AcceptedRequest, room: Room | None) -> dict[str, Any]:
+    """A row of `_CLAIM`."""
+    place = room.place if room is not None else None
+    return {
+        "id": request.id,
+        "principal": request.principal,
+        "key": request.key,
+        "fingerprint": f"\\x{request.fingerprint.hex()}",
+        "operation": request.operation,
+        "event_id": request.event_id,
+        "incarnation": request.incarnation,
+        "environment": request.environment,
+        "visible_teams": request.visible_teams,
+        "asked": orjson.Fragment(request.asked.model_dump_json()),
+        "traceparent": request.traceparent,
+        "requested_at": request.requested_at,
+        "run_id": request.run_id,
+        "team": place.team if place is not None else None,
+        "repository": place.repository if place is not None else None,
+        "kind": place.kind if place is not None else None,
+        "cost": str(place.cost_per_month) if place is not None else None,
+        "environments": room.environments if room is not None else None,
+        "previews": room.previews_per_repository if room is not None else None,
+        "most_cost": str(room.cost_per_month) if room is not None and room.cost_per_month is not None else None,
+    }
+
+
+def _dumps(claims: list[dict[str, Any]]) -> bytes:
+    return orjson.dumps(claims)
 
 
 def _request(row: DictRow) -> AcceptedRequest:
