@@ -34,6 +34,8 @@ WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 """A conditional publish was refused: on a single server (10071), or on a cluster while a rival is in flight (10164)."""
 SAME_ID_IN_FLIGHT: Final = 10158
 EXIT_BUS_CLOSED: Final = 70
+_BLANKS: Final = " \t\n\r\v\f"
+"""What may stand around a header's value; anything else that Unicode calls blank belongs to it."""
 _NO_MESSAGE: Final = "404"
 
 
@@ -78,11 +80,12 @@ def _survive_any_subject(client: Client) -> None:
         )
 
     def headers(raw: bytes) -> dict[str, str]:
-        lines = (line.partition(b":") for line in raw.split(b"\r\n") if b":" in line)
-        return {
-            name.strip().decode(errors="surrogateescape"): value.strip().decode(errors="surrogateescape")
-            for name, _, value in lines
-        }
+        found = {}
+        for line in raw.decode(errors="surrogateescape").split("\r\n"):
+            name, colon, value = line.partition(":")
+            if colon:
+                found[name.strip(_BLANKS)] = value.strip(_BLANKS)
+        return found
 
     # It has no other seam.
     client._build_message = build  # type: ignore[method-assign]  # noqa: SLF001
