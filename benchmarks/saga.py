@@ -9,6 +9,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import uvloop
@@ -30,14 +31,14 @@ ROUNDS = 3
 class Driver:
     """Asks the gateway over the bus, as another system would, and hears the verdicts."""
 
-    def __init__(self, on: Stage) -> None:
+    def __init__(self, on: Stage[Any]) -> None:
         self._token = on.admin_token_file.read_text().strip()
         self._client = self._bus(on, "client")
         self._ears = self._bus(on, "gateway")
         self._waiting: dict[str, asyncio.Future[float]] = {}
 
     @staticmethod
-    def _bus(on: Stage, user: str) -> Bus:
+    def _bus(on: Stage[Any], user: str) -> Bus:
         return Bus(on.nats.url, name=user, nkey_file=on.nats.nkey_file(user), inbox_prefix=inbox_prefix(user))
 
     async def start(self) -> None:

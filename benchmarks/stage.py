@@ -1,4 +1,5 @@
-"""The stage for whole sagas: a real bus and a real Postgres on free ports, and six service processes.
+"""The stage for whole sagas: a real bus and a real Postgres on free ports, and six service processes, or several
+replicas of each.
 
 Invariant: whatever is started here dies with the thread that started it, so start a stage in the main thread.
 """
@@ -7,12 +8,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, Protocol
 
 import httpx
+from typing_extensions import TypeVar
 
 from contracts.envelope import ServiceName
 from contracts.topology import SERVICES
@@ -26,6 +29,27 @@ QUICK = {"SLIPWAY_WORKERS": "100", "SLIPWAY_FETCH_BATCH": "100"}
 """Handling takes a few milliseconds here, so a fetch asks for many."""
 WITHOUT_TWINS = frozenset({"catalog", "gateway"})
 """These have nothing outside but the bus and Postgres, so they run as they are."""
+
+
+class Servers(Protocol):
+    """The bus: one server, or a cluster of them."""
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        ...
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the running servers."""
+        ...
+
+    def nkey_file(self, user: str) -> Path:
+        """The seed file of `user`."""
+        ...
+
+
+B = TypeVar("B", bound=Servers, default=RunningNats)
 
 
 @dataclass
@@ -90,14 +114,21 @@ class ServiceProcess:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Generic[B]):
     """What a driver needs to know."""
 
-    nats: RunningNats
+    nats: B
     postgres: RunningPostgres
     directory: Path
-    gateway_url: str
+    gateway_urls: tuple[str, ...]
+    """Of every replica of the gateway."""
     services: Mapping[str, ServiceProcess]
+    """By name; the second replica of the catalog is `catalog-2`, and so on."""
+
+    @property
+    def gateway_url(self) -> str:
+        """Of the first gateway."""
+        return self.gateway_urls[0]
 
     @property
     def admin_token_file(self) -> Path:
@@ -111,12 +142,17 @@ class Stage:
 
     def cpu_seconds(self) -> float:
         """User and system time of the services and the bus so far."""
-        ticks = os.sysconf("SC_CLK_TCK")
-        found = 0.0
-        for pid in (*(service.pid for service in self.services.values()), self.nats.part.pid):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            found += (int(fields[11]) + int(fields[12])) / ticks
-        return found
+        return cpu_seconds_of([*(service.pid for service in self.services.values()), *self.nats.pids])
+
+
+def cpu_seconds_of(pids: Iterable[int]) -> float:
+    """User and system time of these processes so far."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    found = 0.0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        found += (int(fields[11]) + int(fields[12])) / ticks
+    return found
 
 
 @contextmanager
@@ -133,30 +169,53 @@ def stage(
     `otlp_endpoint` turns tracing on; `twins` is the module that runs a service with its twins; `settings` are further
     variables of every service's environment.
     """
-    with ExitStack() as stack:
-        nats = stack.enter_context(start_nats(directory / "nats"))
-        postgres = stack.enter_context(start_postgres(directory / "postgres"))
-        gateway_port = free_port()
-        on = Stage(nats, postgres, directory, f"http://127.0.0.1:{gateway_port}", services := {})
-        on.event_key_file.write_text(os.urandom(32).hex())
-        for name in names:
-            health_port = free_port()
-            environment = _environment(name, on, health_port) | {
-                "SLIPWAY_OTLP_ENDPOINT": otlp_endpoint,
-                "SLIPWAY_GATEWAY_PORT": str(gateway_port),
-                **(settings or {}),
-            }
-            module = [f"services.{name}"] if name in WITHOUT_TWINS else [twins, name]
-            launch = Launch((sys.executable, "-m", *module), environment)
-            services[name] = ServiceProcess(name, launch, f"http://127.0.0.1:{health_port}", directory)
-            stack.callback(services[name].stop)
-            services[name].begin()
-        for service in services.values():
-            service.wait_ready()
+    with (
+        start_nats(directory / "nats") as nats,
+        staged(nats, directory, otlp_endpoint=otlp_endpoint, twins=twins, settings=settings, names=names) as on,
+    ):
         yield on
 
 
-def _environment(name: str, on: Stage, health_port: int) -> dict[str, str]:
+@contextmanager
+def staged(
+    nats: B,
+    directory: Path,
+    *,
+    otlp_endpoint: str = "",
+    twins: str = "benchmarks.twins",
+    settings: Mapping[str, str] | None = None,
+    names: Sequence[ServiceName] = SERVICES,
+    replicas: int = 1,
+) -> Iterator[Stage[B]]:
+    """The same on a bus that runs already, with so many replicas of each service. With the twins of `benchmarks.twins`
+    each replica has an outside world of its own, which is enough for creations."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(start_postgres(directory / "postgres"))
+        ports = [free_port() for _ in range(replicas)]
+        urls = tuple(f"http://127.0.0.1:{port}" for port in ports)
+        on = Stage(nats, postgres, directory, urls, services := {})
+        on.event_key_file.write_text(os.urandom(32).hex())
+        for number, gateway_port in enumerate(ports, start=1):
+            for name in names:
+                health_port = free_port()
+                environment = _environment(name, on, health_port) | {
+                    "SLIPWAY_OTLP_ENDPOINT": otlp_endpoint,
+                    "SLIPWAY_GATEWAY_PORT": str(gateway_port),
+                    **(settings or {}),
+                }
+                module = [f"services.{name}"] if name in WITHOUT_TWINS else [twins, name]
+                launch = Launch((sys.executable, "-m", *module), environment)
+                key = name if number == 1 else f"{name}-{number}"
+                services[key] = ServiceProcess(key, launch, f"http://127.0.0.1:{health_port}", directory)
+                stack.callback(services[key].stop)
+                services[key].begin()
+            # One of each after the other: so many at once would keep each other from ever becoming ready.
+            for service in services.values():
+                service.wait_ready()
+        yield on
+
+
+def _environment(name: str, on: Stage[B], health_port: int) -> dict[str, str]:
     environment = {
         **QUICK,
         "SLIPWAY_LOG_LEVEL": "WARNING",

@@ -8,7 +8,6 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from services.cicd.handlers import PipelineHandlers
 from services.cicd.handlers.commenting import PreviewComments
 from services.cicd.ports import Conversations, Forge, Progress
 from services.notifier import subscriptions as notifier_table
+from services.notifier.adapters import schema
 from services.notifier.adapters.memory import MemoryMessenger
 from services.notifier.adapters.postgres import PostgresLedger
 from services.notifier.adapters.postgres_webhooks import PostgresWebhooks
@@ -98,7 +98,7 @@ def notifier(service: Service, messenger: Messenger) -> Table:
 
     async def prepare() -> None:
         await database.open()
-        await database.migrate(files("services.notifier.adapters.schema"))
+        await database.require(schema.NEEDS)
 
     service.checks["database"] = database.check
     service.prepare(prepare)

@@ -3,10 +3,15 @@
 Invariants: it reconnects for ever; a connection that is closed for good ends the process (a pull loop on a closed
 connection spins without a pause and freezes the event loop); a refused subject is a permanent error that names the
 subject, never a mere timeout; a missing message and an unanswered question are told apart.
+
+On a cluster any server that holds the stream answers a direct get, and one that is behind answers as of the past:
+`last` may miss what was acknowledged a moment ago. `last_stored` asks the stream's leader and does not.
 """
 
 import asyncio
+import base64
 import os
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +35,20 @@ _log = structlog.get_logger(__name__)
 
 PUBLISH_TIMEOUT_SECONDS: Final = 5.0
 PUBLISH_TRIES: Final = 4
-WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
-"""A conditional publish was refused: on a single server (10071), or on a cluster while a rival is in flight (10164)."""
-SAME_ID_IN_FLIGHT: Final = 10158
+LEADER_TIMEOUT_SECONDS: Final = 2.0
+LEADER_TRIES: Final = 10
+"""Nobody answers for the leader while another is elected, so it is asked often and briefly."""
+WRONG_LAST_SEQUENCE: Final = 10071
+"""A conditional publish was refused: something was stored meanwhile."""
+IN_FLIGHT: Final = frozenset({10158, 10164})
+"""On a cluster: a message with the same id (10158), or one that the condition is about (10164), is on its way to the
+other servers. What becomes of it is not known yet, so neither is the answer."""
+NO_MESSAGE_FOUND: Final = 10037
 EXIT_BUS_CLOSED: Final = 70
 _BLANKS: Final = " \t\n\r\v\f"
 """What may stand around a header's value; anything else that Unicode calls blank belongs to it."""
 _NO_MESSAGE: Final = "404"
+_IN_FLIGHT_SECONDS: Final = 0.02
 
 
 class ConflictError(Exception):
@@ -172,18 +184,21 @@ class Bus:
     ) -> Stored:
         """Store a message and wait until it is on disk.
 
-        Repeating is safe: the same `message_id` is kept once. Raises `ConflictError` where `expect` does not hold,
+        Repeating is safe: the same `message_id` is kept once. Raises `ConflictError` where `expect` does not hold
+        (a single server checks that before the id, so our own earlier success looks like it; a cluster after it),
         `PermanentError` where the subject is denied, `TransientError` where the bus does not answer.
         """
         sent = {**(headers or {}), "Nats-Msg-Id": message_id, "Nats-Expected-Stream": stream}
         if expect is not None:
             sent["Nats-Expected-Last-Subject-Sequence"] = str(expect.last_sequence)
             sent["Nats-Expected-Last-Subject-Sequence-Subject"] = expect.subject_filter
-        for _ in range(PUBLISH_TRIES):
+        tries, patience = 0, time.monotonic() + PUBLISH_TIMEOUT_SECONDS
+        while tries < PUBLISH_TRIES:
             try:
                 answer = await self._request(subject, body, PUBLISH_TIMEOUT_SECONDS, sent)
             except TimeoutError:
                 self._raise_if_denied(subject)
+                tries += 1
                 continue
             except nats.errors.NoRespondersError as error:
                 raise TransientError(f"the stream {stream} does not answer") from error
@@ -192,11 +207,11 @@ class Bus:
             told = orjson.loads(answer.data)
             if (refused := told.get("error")) is None:
                 return Stored(told["stream"], told["seq"], told.get("duplicate", False))
-            if refused.get("err_code") in WRONG_LAST_SEQUENCE:
+            if refused.get("err_code") == WRONG_LAST_SEQUENCE:
                 raise ConflictError(str(refused.get("description")))
-            if refused.get("err_code") != SAME_ID_IN_FLIGHT:
+            if refused.get("err_code") not in IN_FLIGHT or time.monotonic() > patience:
                 raise TransientError(f"the bus refused a message: {refused.get('description')}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_IN_FLIGHT_SECONDS)
         raise TransientError(f"the bus did not confirm a message on {subject}")
 
     async def hint(self, subject: str, body: bytes) -> None:
@@ -204,7 +219,8 @@ class Bus:
         await self.client.publish(subject, body)
 
     async def last(self, stream: str, subject: str) -> RawStreamMsg | None:
-        """The last message stored under a subject (which may end in a wildcard), or None where there is none.
+        """The last message stored under a subject (which may end in a wildcard), or None where there is none. On a
+        cluster, as far as whichever server answers knows.
 
         Raises `PermanentError` where reading it is denied and `TransientError` where the bus does not answer: an
         unanswered question never counts as "there is none".
@@ -225,6 +241,29 @@ class Bus:
             if headers.get("Status") == _NO_MESSAGE:
                 return None
             raise TransientError(f"the stream {stream} cannot be read: {headers.get('Description')}")
+        raise TransientError(f"the stream {stream} does not answer")
+
+    async def last_stored(self, stream: str, subject: str) -> RawStreamMsg | None:
+        """As `last`, from the stream's leader: nothing that was acknowledged before the question is missing. Without
+        the message's headers."""
+        api_subject = f"$JS.API.STREAM.MSG.GET.{stream}"
+        question = orjson.dumps({"last_by_subj": subject})
+        for _ in range(LEADER_TRIES):
+            try:
+                answer = await self._request(api_subject, question, LEADER_TIMEOUT_SECONDS, None)
+            except TimeoutError:
+                self._raise_if_denied(api_subject)
+                continue
+            except nats.errors.Error as error:
+                raise TransientError(f"the stream {stream} cannot be read: {error}") from error
+            told = orjson.loads(answer.data)
+            if (refused := told.get("error")) is not None:
+                if refused.get("err_code") == NO_MESSAGE_FOUND:
+                    return None
+                raise TransientError(f"the stream {stream} cannot be read: {refused.get('description')}")
+            found = told["message"]
+            body = base64.b64decode(found.get("data", ""))
+            return RawStreamMsg(found["subject"], found["seq"], body, stream=stream)
         raise TransientError(f"the stream {stream} does not answer")
 
     async def ask(
@@ -256,7 +295,7 @@ class Bus:
         return await self._requests.ask(subject, body, timeout_seconds=timeout_seconds, headers=headers)
 
     def _raise_if_denied(self, subject: str) -> None:
-        if subject in self._denied:
+        if subject.lower() in self._denied:
             raise PermanentError(
                 "denied_by_bus",
                 f"this service's credential may not use {subject}",
@@ -266,7 +305,8 @@ class Bus:
     async def _on_error(self, error: Exception) -> None:
         text = str(error)
         if "permissions violation" in text.lower():
-            subject = text.split('"')[1] if '"' in text else text
+            # nats-py has what the server said in small letters.
+            subject = text.split('"')[1].lower() if '"' in text else text
             self._denied[subject] = text
             _log.error("the bus denied a subject", subject=subject)
         else:

@@ -50,9 +50,10 @@ LAG: Final = Gauge("slipway_fold_lag_seconds", "Age of the oldest message that i
 _FOLD_BYTES: Final = 8 << 20
 _RETRY_SECONDS: Final = 0.5
 _CROWDED_SECONDS: Final = 1.0
-_COMPANY_SECONDS: Final = 0.02
 """How long replicas take turns after one was late. Without turns short folds would beat long ones again and again, and
 most work would be done in vain; with one replica a turn would be a round trip for nothing."""
+_COMPANY_SECONDS: Final = 0.02
+"""How long messages that nobody waits for wait for more of them: one transaction then serves them all."""
 _POLL_SECONDS: Final = (0.005, 0.01, 0.02, 0.05)
 
 
@@ -238,13 +239,20 @@ class Folder:
             # turns every other message is missing, and one read brings them all.
             position = await self._projection.position(fresh=True)
             if position < last:
-                run = await self._read(position + 1, min(self._batch, last - position))
-                if not run:
-                    raise TransientError(f"the log does not show message {position + 1} yet")
+                run = await self._read_what_arrived(position + 1, min(self._batch, last - position))
         if run and run[0].sequence > position:
             await self._fold(position, run)
         else:
             self._reach(position)
+
+    async def _read_what_arrived(self, first: int, count: int) -> Sequence[LogMessage]:
+        """Read messages of which a later one has arrived already. On a cluster the server that answers may be a moment
+        behind the one that delivered it."""
+        for pause_seconds in _POLL_SECONDS:
+            if found := await self._read(first, count):
+                return found
+            await asyncio.sleep(pause_seconds)
+        raise TransientError(f"the log does not show message {first} yet")
 
     async def _catch_up(self) -> None:
         """Fold from the log itself until it has no more."""
@@ -338,7 +346,9 @@ class Folder:
             fault = f"the stream {self._spec.stream} ends at {lag.stream_sequence}; {lag.sequence} are folded"
         elif lag.sequence > 0:
             found = await self._read(lag.sequence, 1)
-            if not found or not await self._projection.holds(found[0]):
+            if not found:  # the leader has it, so whoever answered is behind
+                raise TransientError(f"a server of the bus is behind: it has no message {lag.sequence} yet")
+            if not await self._projection.holds(found[0]):
                 fault = f"message {lag.sequence} of the stream {self._spec.stream} is not the one that was folded"
         if fault:
             fault += ": the log was lost or exchanged; restore it from this copy (`slipway admin restore-log`)"

@@ -134,7 +134,7 @@ class Publisher:
             stored = await self.store(event, after_sequence=last_sequence)
         except ConflictError:
             # A single server checks the expectation before the message id, so our own earlier success looks like this.
-            last = await self._bus.last(subjects.ENVIRONMENTS, subjects.of(event))
+            last = await self._bus.last_stored(subjects.ENVIRONMENTS, subjects.of(event))
             ours = _read(kind, last.data) if last is not None else None
             if last is None or last.seq is None or ours is None or ours.id != event_id:
                 raise

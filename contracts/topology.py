@@ -5,7 +5,8 @@ from the two tables `HEARS` and `SAYS`; a test holds them against each service's
 
 Permissions follow one rule: a subscribe permission does not bind a JetStream consumer, so nobody but the provisioning
 job may create one. A service may publish its own events, fetch from its own durable, acknowledge what it fetched,
-read the last event of an environment, and receive its own inbox.
+read events of an environment (from any server by its subject, and from the leader, which takes the subject in the
+question and so cannot be confined to one), and receive its own inbox.
 """
 
 from dataclasses import dataclass
@@ -222,11 +223,17 @@ def permissions(user: User) -> Permissions:
         return Permissions((subjects.request("*"),), inbox)
 
     publish = [subjects.every_event_of_kind(event.kind) for event in SAYS[user]]
-    publish += [f"dead_letter.{user}.>", f"$JS.API.DIRECT.GET.{subjects.ENVIRONMENTS}.environment.*.>"]
+    publish += [
+        f"dead_letter.{user}.>",
+        f"$JS.API.DIRECT.GET.{subjects.ENVIRONMENTS}.environment.*.>",
+        f"$JS.API.STREAM.MSG.GET.{subjects.ENVIRONMENTS}",
+    ]
     if step := STEPS.get(user):
         publish.append(f"step_log.*.{step}")
     for consumer in CONSUMERS:
         if consumer.service == user:
+            if consumer.stream == subjects.REPLAYS:
+                publish.append(subjects.replay(user, ">"))  # what it leaves to a newer process of its own
             path = f"{consumer.stream}.{consumer.durable}"
             publish += [f"$JS.API.CONSUMER.INFO.{path}", f"$JS.API.CONSUMER.MSG.NEXT.{path}", f"$JS.ACK.{path}.>"]
     if user == "catalog":
@@ -244,6 +251,7 @@ def permissions(user: User) -> Permissions:
             subjects.query("*"),
             subjects.query("*", "provisioner"),
             subjects.query("*", "notifier"),
+            subjects.query("*", "secrets"),
             "replay.>",
             "signal.*.*",
             f"$JS.API.DIRECT.GET.{subjects.ENVIRONMENTS}",
@@ -259,7 +267,7 @@ def permissions(user: User) -> Permissions:
     return Permissions(tuple(publish), inbox)
 
 
-_ANSWERING: Final = frozenset({"provisioner", "notifier"})
+_ANSWERING: Final = frozenset({"provisioner", "notifier", "secrets"})
 """Who is asked by name; the catalog is asked without one."""
 _MORE: Final[dict[User, tuple[str, ...]]] = {
     "cicd": (

@@ -9,8 +9,9 @@ checked on every server of the cluster); a stream is never deleted here; a durab
 when this job made it and the topology no longer has it.
 
 Settings, all from the environment, each with the embedded platform's own value as its default:
-SLIPWAY_NATS_URL, SLIPWAY_NATS_NKEY_FILE (the user `deploy`), SLIPWAY_NATS_SYS_NKEY_FILE (a user of the
-system account, for the check), SLIPWAY_NATS_REPLICAS (1, or 3 on a cluster).
+SLIPWAY_NATS_URL (of a cluster every server, separated by commas), SLIPWAY_NATS_NKEY_FILE (the user `deploy`),
+SLIPWAY_NATS_SYS_NKEY_FILE (a user of the system account, for the check), SLIPWAY_NATS_REPLICAS (1, or 3 on a
+cluster).
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class BusAccess:
     """Where the bus is and with which credentials the job works on it."""
 
     url: str
+    """Of a cluster every server, separated by commas."""
     deploy_nkey_file: Path
     system_nkey_file: Path
     replicas: int = 1
@@ -136,6 +138,10 @@ async def require_synced_storage(access: BusAccess) -> None:
         servers = await _ask_all_servers(client, "$SYS.REQ.SERVER.PING.VARZ")
     if not servers:
         raise StreamsError("no server answered with its settings: is the credential one of the system account?")
+    if len(servers) < access.replicas:
+        raise StreamsError(
+            f"{len(servers)} of {access.replicas} servers answered: start the others, and run this job again"
+        )
     for server in servers:
         name = server["server"]["name"]
         settings = server["data"].get("jetstream", {}).get("config")
@@ -168,7 +174,7 @@ async def connected(url: str, seed: Path, inbox: str) -> AsyncIterator[Client]:
 
     try:
         client = await nats.connect(
-            url,
+            url.split(","),
             nkeys_seed=str(seed),
             inbox_prefix=inbox.encode(),
             error_cb=note,

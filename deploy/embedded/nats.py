@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +24,17 @@ SYSTEM_USER = "sys"
 USERS: tuple[User, ...] = tuple(name for part in get_args(User) for name in get_args(part))
 _MAX_PAYLOAD_BYTES = 1 << 20
 _MAX_MEMORY_BYTES = 64 << 20
+_ROUTE_USER = "route"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One server of a cluster, and where it meets the others."""
+
+    name: str
+    route_port: int
+    others: tuple[int, ...]
+    """The route ports of the other servers, on the same host."""
 
 
 def seed_file(keys: Keys, user: str) -> Path:
@@ -54,10 +66,12 @@ def configuration(
     store: Path,
     readers: Iterable[feeds.Reader] = (),
     host: str = HOST,
+    member: Member | None = None,
 ) -> str:
-    """nats-server's configuration (JSON, which its own format contains)."""
-    settings = {
-        "server_name": "slipway",
+    """nats-server's configuration (JSON, which its own format contains): of one that stands alone, or of a `member` of
+    a cluster, whose file then holds the cluster's password."""
+    settings: dict[str, Any] = {
+        "server_name": member.name if member else "slipway",
         "listen": f"{host}:{port}",
         "http": f"{host}:{monitor_port}",
         "max_payload": _MAX_PAYLOAD_BYTES,
@@ -89,7 +103,19 @@ def configuration(
         },
         "system_account": "SYS",
     }
+    if member:
+        settings["cluster"] = _cluster(keys, member, host)
     return json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+
+
+def _cluster(keys: Keys, member: Member, host: str) -> dict[str, Any]:
+    password = keys.value("nats-routes.password")
+    return {
+        "name": "slipway",
+        "listen": f"{host}:{member.route_port}",
+        "authorization": {"user": _ROUTE_USER, "password": password, "timeout": 5},
+        "routes": [f"nats-route://{_ROUTE_USER}:{password}@{host}:{port}" for port in member.others],
+    }
 
 
 def _user(seed: Path, allowed: Permissions) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ import psutil
 from deploy.embedded.errors import PlatformError
 
 BASE_VARIABLE = "SLIPWAY_PORT_BASE"
+FREE_VARIABLE = "SLIPWAY_FREE_PORTS"
+"""Which ports `free_port` and `free_base` choose from, first and last, such as `10000-17999`. Between the choice and
+the server's start a port belongs to nobody: of several processes that choose at once, each needs ports of its own."""
 DEFAULT_BASE = 8000
 EPHEMERAL_START = 32768
 HOST = "127.0.0.1"
@@ -129,18 +133,33 @@ def suggested_base() -> int:
 
 def free_base() -> int:
     """A base chosen at random at which every port is free now. For tests, which run beside each other."""
+    first, last = _to_choose_from()
     generator = random.SystemRandom()
     while True:
-        base = generator.randrange(10000, EPHEMERAL_START - 100)
-        if all(is_free(base + offset) for offset in OFFSETS.values()):
+        base = generator.randrange(first, last - 99)
+        ports = [base + offset for offset in OFFSETS.values()]
+        if not set(ports) & set(_CHOSEN) and all(is_free(port) for port in ports):
+            _CHOSEN.extend(ports)
             return base
 
 
 def free_port() -> int:
-    """A port free now, below the ephemeral range. For tests and single servers."""
+    """A port free now, below the ephemeral range, that this process has not just chosen. For tests and single servers.
+    Raises PlatformError where there is none."""
+    first, last = _to_choose_from()
     generator = random.SystemRandom()
     for _ in range(1000):
-        port = generator.randrange(10000, EPHEMERAL_START)
-        if is_free(port):
+        port = generator.randint(first, last)
+        if port not in _CHOSEN and is_free(port):
+            _CHOSEN.append(port)
             return port
-    raise PlatformError("no free port between 10000 and 32767")
+    raise PlatformError(f"no free port between {first} and {last}")
+
+
+_CHOSEN: deque[int] = deque(maxlen=500)
+"""What this process chose last: whoever got it may not listen yet."""
+
+
+def _to_choose_from() -> tuple[int, int]:
+    first, _, last = os.environ.get(FREE_VARIABLE, f"10000-{EPHEMERAL_START - 1}").partition("-")
+    return int(first), int(last)

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ import psycopg
 
 from contracts.readers import Reader
 from contracts.topology import Permissions
+from deploy import migrations
 from deploy import streams as streams_job
 from deploy.embedded import caddy, nats, openbao, openbao_identity, postgres
 from deploy.embedded.home import write_file
@@ -32,7 +34,7 @@ from deploy.embedded.ports import HOST, free_port
 from deploy.embedded.processes import Launch, binary, python_module, spawn
 from deploy.embedded.readers import take_up
 
-_READY_SECONDS = 30.0
+_READY_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 
 
@@ -130,6 +132,11 @@ class RunningNats:
     set_readers: Callable[[Iterable[Reader]], bool]
     """Make these the readers, while it runs; answers whether they were others. Their durables are another matter."""
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the running servers: one."""
+        return (self.part.pid,)
+
     def nkey_file(self, user: str) -> Path:
         """The seed file of `user`; the users are those of `permissions`, and `sys`."""
         path = self.keys.path(f"nats-{user}.nk")
@@ -178,24 +185,10 @@ def start_nats(
     with _running(part):
         running = RunningNats(part, f"nats://{HOST}:{port}", monitor_url, keys, store, set_readers)
         if streams:
-            # In a process of its own: the caller may be inside a running event loop.
-            _run_streams_job(running)
+            # In a thread of its own: the caller may be inside a running event loop.
+            with ThreadPoolExecutor(max_workers=1) as elsewhere:
+                elsewhere.submit(running.provision_streams).result(_READY_SECONDS)
         yield running
-
-
-def _run_streams_job(running: RunningNats) -> None:
-    access = running.access
-    job = Launch(
-        (binary("python"), "-m", "deploy.streams"),
-        {
-            "SLIPWAY_NATS_URL": access.url,
-            "SLIPWAY_NATS_NKEY_FILE": str(access.deploy_nkey_file),
-            "SLIPWAY_NATS_SYS_NKEY_FILE": str(access.system_nkey_file),
-        },
-    )
-    process = spawn(job, running.part.directory / "streams.launch.json", running.part.directory / "streams.log")
-    if process.wait(_READY_SECONDS) != 0:
-        raise RuntimeError((running.part.directory / "streams.log").read_text())
 
 
 @dataclass(frozen=True)
@@ -226,6 +219,17 @@ class RunningPostgres:
         """An autocommit connection."""
         return self.cluster.connect(role, database)
 
+    def make_anew(self, service: str) -> None:
+        """Drop a service's schema with all that is in it, and make it as it is today."""
+        self.make_empty(service)
+        migrations.bring_up(service, self.cluster.settings(service))
+
+    def make_empty(self, service: str) -> None:
+        """Drop a service's schema with all that is in it."""
+        with self.connect() as connection:
+            connection.execute(f"DROP SCHEMA {service} CASCADE".encode())
+            connection.execute(f"CREATE SCHEMA {service} AUTHORIZATION slipway_{service}".encode())
+
 
 @contextmanager
 def start_postgres(directory: Path) -> Iterator[RunningPostgres]:
@@ -236,6 +240,8 @@ def start_postgres(directory: Path) -> Iterator[RunningPostgres]:
     part = Part("postgres", cluster.launch(), directory, lambda: postgres.is_ready(cluster))
     with _running(part):
         postgres.provision(cluster)
+        for service in migrations.SERVICES:
+            migrations.bring_up(service, cluster.settings(service))
         yield RunningPostgres(part, cluster)
 
 

@@ -96,7 +96,7 @@ class Log:
 class Driver:
     """Everything a test needs, for one event loop."""
 
-    on: Stage
+    on: Stage[Any]
     world: World
     traces_url: str
     log: Log

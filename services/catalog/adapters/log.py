@@ -38,7 +38,7 @@ class BusLog:
             )
         except ConflictError as error:
             # A single server checks the expectation before the message id: our own success looks like this too.
-            last = await self._bus.last(subjects.ENVIRONMENTS, decision.subject)
+            last = await self._bus.last_stored(subjects.ENVIRONMENTS, decision.subject)
             if last is None or last.data != decision.body:
                 raise OvertakenError from error
         SAID.labels(decision.kind).inc()

@@ -27,7 +27,7 @@ class LogRuns:
     async def asked(self, run: RunView) -> Asked | None:
         """See the port."""
         kind = EVENTS[run.kind]
-        last = await self._bus.last(subjects.ENVIRONMENTS, subjects.one_kind_of(run.environment, kind.kind))
+        last = await self._bus.last_stored(subjects.ENVIRONMENTS, subjects.one_kind_of(run.environment, kind.kind))
         try:
             event = parse(last.data or b"") if last is not None else None
         except ValidationError:
@@ -50,6 +50,6 @@ class LogRuns:
                 traceparent=request.traceparent,
             )
         except ConflictError as error:
-            newest = await self._bus.last(subjects.ENVIRONMENTS, subjects.every_event_of(request.environment))
+            newest = await self._bus.last_stored(subjects.ENVIRONMENTS, subjects.every_event_of(request.environment))
             raise OvertakenError((newest.seq or 0) if newest is not None else 0) from error
         return sequence

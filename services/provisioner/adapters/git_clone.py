@@ -3,19 +3,22 @@
 Commits are made by `git fast-import` straight into the clone: there is no work tree and no index to be left dirty by a
 kill. A commit is confined to one directory, so losing a push race is cured by making it again on the new head.
 
-Invariants: one writer at a time in this process; whoever asks while another one is served shares what comes next, be it
-a fetch or a push; a commit counts once it is pushed; what is pushed already is not committed again.
+Invariants: one writer at a time, among all processes that share the clone (flock(2)); in this process, whoever asks
+while another one is served shares what comes next, be it a fetch or a push; a commit counts once it is pushed; what is
+pushed already is not committed again.
 """
 
 import asyncio
+import fcntl
 import io
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final
+from typing import IO, Final
 
 import structlog
 
@@ -28,6 +31,7 @@ _log = structlog.get_logger(__name__)
 _PUSH_TRIES: Final = 12
 _RACE_PAUSE_SECONDS: Final = 0.1
 """How long the loser of a race steps aside at most; a random part of it, so that two losers do not meet again."""
+_LOCK_PAUSE_SECONDS: Final = 0.02
 _PENDING: Final = "refs/slipway/pending"
 _COMMITTER: Final = "Slipway <provisioner@users.slipway.invalid>"
 _TRANSIENT: Final = re.compile(
@@ -55,7 +59,7 @@ class Wanted:
 
 
 class Clone:
-    """One process's clone."""
+    """One process's view of the clone."""
 
     def __init__(self, knobs: GitKnobs) -> None:
         """Nothing is touched before the first call."""
@@ -111,17 +115,27 @@ class Clone:
             await asyncio.wait([wanted.pushed])
             wanted.pushed.exception()  # looked at: the cancellation is what the caller hears of
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Write alone: within this process, and beside other replicas on this machine. Who dies gives way."""
+        async with self._writing:
+            clone = self._knobs.clone
+            clone.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with clone.with_suffix(".lock").open("w") as file:
+                while not _lock(file):  # noqa: ASYNC110 - another process tells nobody when it lets go
+                    await asyncio.sleep(random.uniform(0, _LOCK_PAUSE_SECONDS))  # noqa: S311 - no secret
+                yield
+
     # -- fetching ------------------------------------------------------------------------------------------------------
 
     async def _fetch_in_turn(self) -> str | None:
-        async with self._writing:
+        async with self._turn():
             self._next_fetch = None  # whoever asks from now on may mean what this one does not see any more
             return await self._fetch()
 
     async def _fetch(self) -> str | None:
         self._known = None
         if not (self._knobs.clone / "HEAD").exists():
-            self._knobs.clone.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             await self.git("init", "--quiet", "--bare", str(self._knobs.clone))
         refs = f"+refs/heads/{self._knobs.branch}:{self.tracking}"
         fetched = await self.run("fetch", "--quiet", "--no-tags", self._knobs.url, refs)
@@ -161,7 +175,7 @@ class Clone:
         # Most often nobody else has pushed since we looked last; where somebody has, the push tells.
         certain = False
         for _ in range(_PUSH_TRIES):
-            async with self._writing:
+            async with self._turn():
                 head = self._known
                 if certain or head is None or not (self._knobs.clone / "HEAD").exists():
                     head, certain = await self._fetch(), True
@@ -223,6 +237,14 @@ class Clone:
             trees = ["" if batch[0].entries else trees[0], *trees]
         changes = [before != after for before, after in pairwise(trees)]
         return [commit if changed else None for commit, changed in zip(commits, changes, strict=True)]
+
+
+def _lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _settle_unchanged(batch: Sequence[Wanted], commits: Sequence[str | None]) -> None:

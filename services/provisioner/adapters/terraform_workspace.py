@@ -111,8 +111,8 @@ def lay_out(directory: Path, files: Files) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace `path` whole, readable by us alone."""
-    fresh = path.with_name(f".{path.name}.new")
+    """Replace `path` whole, readable by us alone, also where several processes do so at once."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
     fresh.replace(path)

@@ -17,7 +17,7 @@ E = TypeVar("E", bound=Event)
 
 
 class LogHistory:
-    """Two direct reads of the stream `ENVIRONMENTS`."""
+    """Two reads of the stream `ENVIRONMENTS`."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -47,7 +47,7 @@ class LogHistory:
     async def _last(self, kind: type[E], environment: str, incarnation: UUID) -> tuple[E | None, int]:
         """The last event of a kind and its stream sequence; 0 where this incarnation said none. What cannot be read
         counts as unsaid: it must not keep an undo from going on."""
-        found = await self._bus.last(subjects.ENVIRONMENTS, subjects.one_kind_of(environment, kind.kind))
+        found = await self._bus.last_stored(subjects.ENVIRONMENTS, subjects.one_kind_of(environment, kind.kind))
         if found is None or found.data is None or found.seq is None:
             return None, 0
         try:
