@@ -21,7 +21,7 @@ import psycopg
 import uvloop
 
 from benchmarks.fleet import Fleet, infrastructure, pipeline, secrets
-from benchmarks.report import Figure, percentile
+from benchmarks.report import Figure, median, percentile
 from benchmarks.stage import Stage, stage
 from chassis.bus import Bus
 from chassis.clock import SystemClock
@@ -49,6 +49,7 @@ SECONDS = 20
 _OF_A_CREATION = 5
 _LOOK_SECONDS = 0.004
 MOMENTS = 100
+REBUILDS = 5
 
 
 def measure() -> list[Figure]:
@@ -157,18 +158,22 @@ def _lag(lags: Sequence[float], rate: float) -> Figure:
 
 
 def _rebuild(client: httpx.Client) -> Figure:
-    """Every view folded anew and compared with the one that is stored."""
-    after: str | None = ""
-    events = names = 0
-    began = time.perf_counter()
-    while after is not None:
-        page = client.post("/api/v1/admin/rebuild", json={"after": after, "replace": True}).raise_for_status().json()
-        if page["differing"]:
-            raise RuntimeError(f"views that the log does not bear out: {page['differing']}")
-        events, names, after = events + page["events"], names + page["names"], page["next_after"]
-    seconds = time.perf_counter() - began
-    detail = f"{names:,} environments, {events:,} events in {seconds:.1f} s, while the catalog answers others"
-    return Figure("rebuild, compared with what is stored", events / seconds, "events/s", 10_000, "higher", detail)
+    """Every view folded anew and compared with the one that is stored. The first round is for the processes that help:
+    they begin with it."""
+    rates = []
+    for _ in range(1 + REBUILDS):
+        after: str | None = ""
+        events = names = 0
+        began = time.perf_counter()
+        while after is not None:
+            asked = {"after": after, "replace": True}
+            page = client.post("/api/v1/admin/rebuild", json=asked).raise_for_status().json()
+            if page["differing"]:
+                raise RuntimeError(f"views that the log does not bear out: {page['differing']}")
+            events, names, after = events + page["events"], names + page["names"], page["next_after"]
+        rates.append(events / (time.perf_counter() - began))
+    detail = f"{names:,} environments, {events:,} events, while the catalog answers others; {rates[0]:,.0f} at first"
+    return Figure("rebuild, compared with what is stored", median(rates[1:]), "events/s", 10_000, "higher", detail)
 
 
 def _past(client: httpx.Client, creations: int) -> Iterator[Figure]:

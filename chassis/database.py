@@ -1,25 +1,37 @@
-"""A service's own corner of Postgres: a pool with limits, and its tables brought up to date.
+"""A service's own corner of Postgres: a pool with limits, and whether its tables are there.
 
-Invariant: a service's role owns one schema and sees no other. Schema changes are numbered files, applied once each, in
-order, by whichever replica comes first; each must leave the previous release of the service able to run.
+Invariant: a service's role owns one schema and sees no other, and a service never changes its schema: that is done
+before it starts (`chassis.migrations`). It looks whether the schema is one that it can live with, and waits or refuses.
 """
 
 import asyncio
-import re
-from importlib.resources.abc import Traversable
+import time
 from typing import Final
 
 import structlog
 from psycopg import AsyncConnection, OperationalError
+from psycopg.errors import UndefinedTable
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from chassis.release import RELEASE, as_numbers
 from chassis.settings import DatabaseSettings, read_secret
 
 _log = structlog.get_logger(__name__)
 
 _LIMITS: Final = "-c statement_timeout=15000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=30000"
-_FILE_NAME: Final = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
+_SCHEMA_PATIENCE_SECONDS: Final = 60.0
+_SCHEMA_POLL_SECONDS: Final = 0.5
+VERSION_TABLE: Final = "alembic_version"
+_NEWEST: Final = f"SELECT max(version_num) FROM {VERSION_TABLE} WHERE version_num ~ '^[0-9]'"  # noqa: S608 - a constant
+"""An id of a change that takes something away begins with a letter."""
+FLOOR_PREFIX: Final = "read by releases after "
+"""Begins the comment on the version table once something was taken away from the schema; then follows a release."""
+
+
+class SchemaError(Exception):
+    """The schema is none that this release can live with; the message says what to do."""
+
 
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
@@ -32,7 +44,8 @@ class Database:
             settings.url,
             kwargs={
                 "password": read_secret(settings.password_file).get_secret_value(),
-                "application_name": application_name,
+                # Whoever takes something away from the schema sees by this who is still there.
+                "application_name": f"{application_name}/{RELEASE}",
                 "options": _LIMITS,
                 "autocommit": True,
             },
@@ -64,19 +77,38 @@ class Database:
         async with self.pool.connection(timeout=2) as connection:
             await connection.execute("SELECT 1")
 
-    async def migrate(self, directory: Traversable) -> None:
-        """Apply the `NNNN_what.sql` files of `directory` not applied yet, each in a transaction of its own."""
-        files = {int(match.group(1)): entry for entry in directory.iterdir() if (match := _FILE_NAME.match(entry.name))}
+    async def require(self, needs: str) -> None:
+        """Return once the schema has the change `needs`, waiting for whoever is adding it.
+
+        Raises `SchemaError` where something was taken away that this release may read, and where nobody adds what is
+        missing within a minute.
+        """
+        until = time.monotonic() + _SCHEMA_PATIENCE_SECONDS
+        while True:
+            has, floor = await self._schema()
+            if floor and as_numbers(RELEASE) <= as_numbers(floor):
+                raise SchemaError(
+                    f"what releases up to {floor} read was taken away, and this is {RELEASE}: run a newer release, or "
+                    "restore a backup of before"
+                )
+            if has >= needs:
+                return
+            if time.monotonic() > until:
+                raise SchemaError(
+                    f"the schema is at {has or 'nothing'} and this release needs {needs}: "
+                    "run `python -m deploy.migrations up` for this service"
+                )
+            _log.warning("waiting for the schema", has=has, needs=needs)
+            await asyncio.sleep(_SCHEMA_POLL_SECONDS)
+
+    async def _schema(self) -> tuple[str, str]:
+        """The newest change that was added, and the last release that could read what was taken away; empty for
+        none."""
         async with self.pool.connection() as connection:
-            for number, entry in sorted(files.items()):
-                async with connection.transaction():
-                    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 0))")
-                    await connection.execute(
-                        "CREATE TABLE IF NOT EXISTS schema_version"
-                        " (number int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
-                    )
-                    cursor = await connection.execute("SELECT 1 FROM schema_version WHERE number = %s", (number,))
-                    if await cursor.fetchone() is None:
-                        await connection.execute(entry.read_bytes())
-                        await connection.execute("INSERT INTO schema_version (number) VALUES (%s)", (number,))
-                        _log.info("applied a schema change", file=entry.name)
+            cursor = await connection.execute("SELECT obj_description(to_regclass(%s), 'pg_class')", (VERSION_TABLE,))
+            note = (await cursor.fetchone() or (None,))[0] or ""
+            try:
+                cursor = await connection.execute(_NEWEST)
+            except UndefinedTable:
+                return "", ""
+            return (await cursor.fetchone() or (None,))[0] or "", note.removeprefix(FLOOR_PREFIX)

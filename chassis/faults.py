@@ -4,14 +4,18 @@ Invariant: they exist only in a process that was started with `SLIPWAY_FAULTS=<d
 hands back what it was given, so the ordinary path has not even a branch for them.
 
 A fault is a file `<name>.armed` of JSON in that directory (see `Fault`). Whoever reaches the point first renames it to
-`<name>.fired`, durably, and only then dies: so it fires once, whatever happens after.
+`<name>.fired`, durably, and only then dies: so it fires once, whatever happens after. Where several faults wait for
+what one call is about, or for what is under way at that moment and is not done twice, all of them fire: one death is
+the death of each.
 """
 
+import asyncio
 import fnmatch
 import functools
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
@@ -28,6 +32,7 @@ Point = Literal["before_effect", "after_effect", "after_publish"]
 About = tuple[str, str]
 """The kind of an event, and the environment that it is about."""
 T = TypeVar("T")
+_OTHERS_COME_SECONDS: Final = 1.0
 
 
 class Fault(BaseModel):
@@ -56,6 +61,10 @@ class Faults:
     def __init__(self, service: str, directory: Path | None) -> None:
         self._service = service
         self._directory = directory
+        self._due: dict[Path, Fault] = {}
+        """Whose point was reached, by their files."""
+        self._under_way: dict[asyncio.Future[None], tuple[Point, Sequence[About]]] = {}
+        """What is being done and cannot be done again, by what is settled when it is over: the point after it."""
 
     @classmethod
     def of_process(cls, service: str) -> "Faults":
@@ -87,10 +96,11 @@ class Faults:
         @functools.wraps(call)
         async def pointed(*arguments: Any, **options: Any) -> Any:
             concerned = list(about(*arguments, **options))
-            self._reach(before, concerned)
-            result = await call(*arguments, **options)
+            await self._reach(before, concerned)
+            with self._doing(after, concerned):
+                result = await call(*arguments, **options)
             if result is not False:
-                self._reach(after, concerned)
+                await self._reach(after, concerned)
             return result
 
         return cast("T", _Pointed(thing, method, pointed))
@@ -99,36 +109,87 @@ class Faults:
         @functools.wraps(deed)
         async def pointed(event: Event) -> Value | None:
             concerned = [(event.kind, event.subject)]
-            self._reach("before_effect", concerned)
+            await self._reach("before_effect", concerned)
             data = await deed(event)
-            self._reach("after_effect", concerned)
+            await self._reach("after_effect", concerned)
             return data
 
         return pointed
 
-    def _reach(self, point: Point | None, concerned: Iterable[About]) -> None:
+    @contextmanager
+    def _doing(self, after: Point | None, concerned: Sequence[About]) -> Iterator[None]:
+        if after is None:
+            yield
+            return
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way[over] = (after, concerned)
+        try:
+            yield
+        finally:
+            del self._under_way[over]
+            over.set_result(None)
+
+    async def _reach(self, point: Point | None, concerned: Iterable[About]) -> None:
         if self._directory is None or point is None:
             return
-        for armed in sorted(self._directory.glob("*.armed")):
-            try:
-                fault = Fault.model_validate_json(armed.read_bytes())
-            except FileNotFoundError:
-                continue  # another process was there first
-            if any(fault.matches(self._service, point, about) for about in concerned):
-                self._fire(armed, fault)
+        abouts = list(concerned)
+        due = {armed: fault for armed, fault in self._armed() if self._is_at(fault, point, abouts)}
+        if not due:
+            return
+        # One death is everybody's whose point this is: a fold takes many events, and what it committed is not folded
+        # again, so a fault that was left armed here would wait for ever.
+        self._due |= due
+        if any(fault.action == "die" for fault in due.values()):
+            await self._let_others_come()
+        fired = [fault for armed, fault in self._due.items() if _mark(armed)]
+        self._due.clear()
+        if fired:
+            self._make_durable()
+        if any(fault.action == "die" for fault in fired):
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    def _fire(self, armed: Path, fault: Fault) -> None:
-        try:
-            armed.rename(armed.with_suffix(".fired"))
-        except FileNotFoundError:
-            return  # another process was there first
-        directory = os.open(armed.parent, os.O_RDONLY)
+    async def _let_others_come(self) -> None:
+        """Wait for effects under way here after which another fault waits: they may be done already, though nobody has
+        said so yet, and would not be done again."""
+        armed = self._armed()
+        others = [
+            over
+            for over, (point, abouts) in self._under_way.items()
+            if any(self._is_at(fault, point, abouts) for _, fault in armed)
+        ]
+        if others:
+            await asyncio.wait(others, timeout=_OTHERS_COME_SECONDS)
+
+    def _armed(self) -> list[tuple[Path, Fault]]:
+        found = ((armed, _read(armed)) for armed in sorted(cast("Path", self._directory).glob("*.armed")))
+        return [(armed, fault) for armed, fault in found if fault is not None]
+
+    def _is_at(self, fault: Fault, point: Point, abouts: Sequence[About]) -> bool:
+        return any(fault.matches(self._service, point, about) for about in abouts)
+
+    def _make_durable(self) -> None:
+        directory = os.open(cast("Path", self._directory), os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
-        if fault.action == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _read(armed: Path) -> Fault | None:
+    """The fault; None where another process was there first."""
+    try:
+        return Fault.model_validate_json(armed.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _mark(armed: Path) -> bool:
+    """Say that the fault fired; False where another process was there first."""
+    try:
+        armed.rename(armed.with_suffix(".fired"))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class _Pointed:

@@ -233,7 +233,7 @@ class _Work:
     def cache(self) -> None:
         wanted = self.spec.cache
         if wanted == "none":
-            if self._may_set("cache", "boolean"):
+            if "cache" in self.spec.model_fields_set and self._may_set("cache", "boolean"):
                 self.parameters["cache"] = False
         elif wanted in self.target.caches and self._may_set("cache", "boolean"):
             self.parameters["cache"] = True

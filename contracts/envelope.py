@@ -6,7 +6,8 @@ Values of secrets never travel in an event, only paths and versions.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Literal
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
@@ -14,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 from contracts.names import EnvironmentName
 
 
+@lru_cache(maxsize=4096)  # the same few moments stand in a view again and again, and in each event after the first
 def _rfc3339(moment: datetime) -> str:
     text = moment.isoformat(timespec="microseconds")
     if not text.endswith("+00:00"):
@@ -21,7 +23,7 @@ def _rfc3339(moment: datetime) -> str:
     return f"{text[:-6]}Z"
 
 
-Timestamp = Annotated[AwareDatetime, PlainSerializer(_rfc3339, when_used="json")]
+Timestamp = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
 """An instant; in JSON RFC 3339 in UTC with microseconds."""
 
 TraceParent = Annotated[str, StringConstraints(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
@@ -35,6 +37,18 @@ class Value(BaseModel):
     what a newer writer adds."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def _as_closed(schema: dict[str, Any]) -> None:
+    """What a model takes beside its fields is nobody's promise."""
+    schema.pop("additionalProperties", None)
+
+
+class Carried(Value):
+    """A value that one service fills in and the next ones carry on: what a newer writer adds to it survives an older
+    process in between. Only that: nobody acts by what is not a field."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", json_schema_extra=_as_closed)
 
 
 class Event(Value):

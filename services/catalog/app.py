@@ -1,7 +1,6 @@
 """The composition root: settings, adapters, handlers, service."""
 
 from datetime import timedelta
-from importlib.resources import files
 
 from chassis.database import Database
 from chassis.faults import of_fold
@@ -10,6 +9,7 @@ from chassis.questions import answer_all
 from chassis.service import Service
 from chassis.settings import ChassisSettings, DatabaseSettings
 from chassis.watchdog import Watchdog
+from services.catalog.adapters import schema
 from services.catalog.adapters.log import BusLog
 from services.catalog.adapters.planner import BusPlanner
 from services.catalog.adapters.postgres import PostgresEventStore
@@ -20,6 +20,7 @@ from services.catalog.adapters.postgres_insights import PostgresInsights
 from services.catalog.adapters.postgres_rebuild import PostgresRebuild
 from services.catalog.adapters.postgres_signals import PostgresSignals
 from services.catalog.adapters.postgres_views import PostgresViews
+from services.catalog.adapters.rebuild_workers import Workers
 from services.catalog.adapters.timers import BusTimers, Firings
 from services.catalog.domain.reminders import Rhythm
 from services.catalog.domain.verdicts import brings_no_verdict
@@ -38,6 +39,7 @@ def build(chassis: ChassisSettings, database_settings: DatabaseSettings, setting
     store = PostgresEventStore(database, remembered_environments=settings.remembered_environments)
     log = BusLog(service.bus, service.key)
     signals = PostgresSignals(database)
+    workers = Workers(database_settings, settings.rebuild_workers)
     timekeeper = Timekeeper(
         store=store,
         signals=signals,
@@ -88,7 +90,7 @@ def build(chassis: ChassisSettings, database_settings: DatabaseSettings, setting
 
     async def prepare() -> None:
         await database.open()
-        await database.migrate(files("services.catalog.adapters") / "schema")
+        await database.require(schema.NEEDS)
         await enter_all(database)
         service.checks["decisions"] = handlers.check  # it needs the tables
         await answer_all(
@@ -99,7 +101,7 @@ def build(chassis: ChassisSettings, database_settings: DatabaseSettings, setting
                 Remembering(PostgresHistory(database)),
                 Reviewing(PostgresInsights(database), service.clock),
                 PostgresVoices(database),
-                PostgresRebuild(database),
+                PostgresRebuild(database, workers),
                 folder,
             ),
         )
@@ -120,6 +122,7 @@ def build(chassis: ChassisSettings, database_settings: DatabaseSettings, setting
     service.alongside("firings", firings.run)
     service.alongside("watchdog", watchdog.run)
     service.at_close(database.close)
+    service.at_close(workers.close)
     service.at_close(handlers.finish)
     service.at_close(timekeeper.finish)
     service.at_close(folder.stop)

@@ -1,5 +1,7 @@
 """The knobs of the catalog."""
 
+import os
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -27,3 +29,5 @@ class CatalogSettings(BaseSettings):
     """How often every timer is set again, so that a lost stream of timers heals by itself."""
     remembered_environments: int = Field(default=2000, ge=0)
     """Views kept in memory, so that folding need not read them back."""
+    rebuild_workers: int = Field(default_factory=lambda: min(2, os.cpu_count() or 1), ge=1, le=64)
+    """Processes that fold views anew while somebody rebuilds them; with 1 the catalog does that itself."""

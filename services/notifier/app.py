@@ -2,19 +2,21 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from importlib.resources import files
 from random import SystemRandom
 
 from chassis.database import Database
 from chassis.questions import answer_all
-from chassis.reading import BatchReader
+from chassis.reading import BatchReader, Found
 from chassis.service import Service
 from chassis.settings import ChassisSettings, DatabaseSettings, read_secret
 from chassis.signing import SigningKey
 from chassis.watchdog import Watchdog
+from contracts import upcasting
 from contracts.envelope import Event
+from contracts.signals import SIGNAL_VERSIONS
 from contracts.topology import CONSUMERS, OUTWARD
 from contracts.webhooks import FindNotifications
+from services.notifier.adapters import schema
 from services.notifier.adapters.feeds import BusFeeds, FileReaders
 from services.notifier.adapters.owners import BusOwners
 from services.notifier.adapters.postgres import PostgresLedger
@@ -54,7 +56,7 @@ def main() -> None:
 
     async def open_database() -> None:
         await database.open()
-        await database.migrate(files("services.notifier.adapters.schema"))
+        await database.require(schema.NEEDS)
         await answer_all(service.bus, "notifier", {FindNotifications: store.notifications})
 
     service.prepare(open_database)
@@ -112,7 +114,12 @@ def pass_on(service: Service, listeners: list[Listener], look_again: Callable[[]
     def is_genuine(event: Event) -> bool:
         return event.id == service.key.derive(event.causation_id, event.kind)
 
-    hearing = Hearing(listeners, BusOwners(service.bus), is_genuine, look_again)
+    def is_newer(found: Found) -> bool:
+        if found.subject.startswith("signal."):
+            return upcasting.is_newer(found.body, found.subject, SIGNAL_VERSIONS)
+        return upcasting.is_genuine(found.body, found.subject, service.key.derive)
+
+    hearing = Hearing(listeners, BusOwners(service.bus), is_genuine, is_newer, look_again)
     durables = tuple(spec for spec in CONSUMERS if spec.durable == OUTWARD)
     watchdog = Watchdog(service.bus, durables)
     service.checks["outward"] = watchdog.check

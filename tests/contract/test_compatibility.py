@@ -8,7 +8,8 @@ import pytest
 
 from contracts.events import parse
 from contracts.schemas import json_schemas
-from contracts.signals import ANY_SIGNAL
+from contracts.signals import parse_signal
+from contracts.upcasting import LIFTS
 from deploy.schemas import PUBLISHED, documents
 from tests.contract.schema_diff import breaking_changes
 
@@ -25,14 +26,16 @@ def test_the_published_documents_are_those_of_the_code() -> None:
 def test_nothing_breaks_for_who_knows_an_earlier_release(release: Path) -> None:
     today = json_schemas()
     for path in sorted((release / "schemas").glob("*.json")):
-        assert path.stem in today, f"{path.stem} was published and is gone"
+        if f"slipway.{path.stem}" in LIFTS:
+            continue  # that version has ended; what was said in it is read as today's (below)
+        assert path.stem in today, f"{path.stem} was published and is gone: give it a lift in contracts.upcasting"
         assert breaking_changes(json.loads(path.read_text()), today[path.stem]) == []
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.name)
 def test_todays_code_reads_what_an_earlier_release_wrote(release: Path) -> None:
     lines = (release / "log.jsonl").read_text().splitlines()
-    kinds = {parse(line.encode()).kind if "runid" in line else ANY_SIGNAL.validate_json(line).kind for line in lines}
+    kinds = {parse(line.encode()).kind if "runid" in line else parse_signal(line.encode()).kind for line in lines}
     assert len(kinds) == len(list((release / "schemas").glob("*.json")))
 
 

@@ -5,27 +5,31 @@ from datetime import timedelta
 from typing import Any, LiteralString
 from uuid import uuid4
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chassis.pulling import LogMessage
 from contracts.maintenance import Rebuild, Rebuilt
+from deploy.embedded.testing import RunningPostgres
 from services.catalog.adapters.postgres_rebuild import PostgresRebuild
+from services.catalog.adapters.rebuild_workers import Workers
 from services.catalog.domain.records import EMPTY, examine, name_in, project
 from tests.contract.catalogs import KEY, NOW, Real, messages, stored
 from tests.stories import Story
+from tests.waiting import until
 
 DEEDS = ("create", "ready", "fail", "update", "delete", "deleted", "again", "noise", "duplicate")
 
 
-async def _all(real: Real, *, limit: int = 3, replace: bool = False) -> Rebuilt:
+async def _all(real: Real, *, limit: int = 3, replace: bool = False, workers: Workers | None = None) -> Rebuilt:
     """Every page, added up."""
     names = events = 0
     differing: tuple[str, ...] = ()
     after: str | None = ""
     while after is not None:
-        page = await PostgresRebuild(real.database).rebuild(Rebuild(after=after, limit=limit, replace=replace))
+        page = await PostgresRebuild(real.database, workers).rebuild(Rebuild(after=after, limit=limit, replace=replace))
         names, events, differing, after = (
             names + page.names,
             events + page.events,
@@ -162,3 +166,26 @@ async def test_a_replica_that_remembers_what_was_replaced_folds_on_top_of_the_ne
 
     await _fold(real, told, 1)
     assert (await _all(real)).differing == ()
+
+
+async def test_workers_share_a_page_and_what_a_dead_one_had_in_hand_is_done_without_it(
+    real: Real, postgres: RunningPostgres
+) -> None:
+    names = [f"n{number:02}" for number in range(45)]
+    await stored(real, *(Story(KEY, name).create().ready() for name in names))
+    with real.connect() as connection:
+        connection.execute("UPDATE environments SET state = 'failed' WHERE name IN ('n03', 'n41')")
+    workers = Workers(postgres.cluster.settings("catalog"), 2)
+    try:
+        alone = await _all(real, limit=100, workers=workers)
+        await until(lambda: workers.are_ready, what="two workers")
+        assert await _all(real, limit=100, workers=workers) == alone
+        assert (alone.names, alone.events, alone.differing) == (45, 45 * 5, ("n03", "n41"))
+        assert (await _all(real, limit=100, workers=workers, replace=True)).differing == ("n03", "n41")
+
+        for process in psutil.Process().children():
+            if "spawn_main" in " ".join(process.cmdline()):
+                process.kill()
+        assert await _all(real, limit=100, workers=workers) == alone.model_copy(update={"differing": ()})
+    finally:
+        await workers.close()

@@ -422,7 +422,7 @@ async def test_a_copy_made_anew_equals_the_live_one_and_says_nothing_twice(platf
     assert replica.child.stop() == 0
     live, last = platform.views(), await log.last_sequence()
     chain = platform.sql("SELECT sequence, hash FROM log_position")
-    platform.sql("DROP SCHEMA catalog CASCADE; CREATE SCHEMA catalog AUTHORIZATION slipway_catalog")
+    platform.postgres.make_anew("catalog")
 
     await until(platform.start(sweep_seconds=0.1).is_ready, what="readiness")
 

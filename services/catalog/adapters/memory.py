@@ -1,8 +1,7 @@
-"""The twins: an event store and a log that are dictionaries. They keep the same promises as the real ones, for one
-process."""
+"""The twin of the event store and of the read side: dictionaries that keep the same promises, for one process."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,10 +9,8 @@ from typing import Final, get_args
 from uuid import UUID
 
 from chassis.clock import Clock
-from chassis.failures import TransientError
 from contracts import queries
-from contracts.envelope import Event
-from contracts.events import RUN_REQUESTS, parse
+from contracts.events import parse
 from contracts.queries import (
     RUNS_COUNTED,
     Durations,
@@ -38,16 +35,15 @@ from contracts.queries import (
     StepDuration,
     WhichAreKnown,
 )
-from contracts.timers import Timer, TimerKind
-from contracts.values import EnvironmentSpec, Resource
+from services.catalog.adapters.memory_signals import MemorySignals
 from services.catalog.domain.finding import FACETS, facets_of, is_in_scope, keeps, sort_key, value_of
 from services.catalog.domain.finding_runs import keeps_run
 from services.catalog.domain.folding import Known
 from services.catalog.domain.insights import spread
 from services.catalog.domain.records import EMPTY, Batch, Decision, Head, Message, Record
-from services.catalog.domain.signals import Facts, Life, SignalBatch, SignalRecord, life_of, shown
+from services.catalog.domain.signals import SignalRecord, shown
 from services.catalog.domain.steps import STEPS, step_seconds, total_seconds
-from services.catalog.ports import AlreadyRecordedError, Outlook, OvertakenError, Rejected, Stalling
+from services.catalog.ports import AlreadyRecordedError, Rejected, Stalling
 
 HISTORY: Final = timedelta(days=30)
 
@@ -65,7 +61,7 @@ class MemoryEventStore:
     _moved: dict[UUID, float] = field(default_factory=dict)
     _decisions: dict[UUID, tuple[Decision, float]] = field(default_factory=dict)
     _aside: set[int] = field(default_factory=set)
-    signals: "MemorySignals" = field(init=False)
+    signals: MemorySignals = field(init=False)
 
     def __post_init__(self) -> None:
         self.signals = MemorySignals(self._environments)
@@ -265,57 +261,6 @@ class MemoryEventStore:
         return list(self._decisions.values())
 
 
-@dataclass
-class MemorySignals:
-    """See `ports.SignalStore`."""
-
-    environments: Mapping[str, EnvironmentView]
-    known: dict[str, Facts] = field(default_factory=dict)
-    _head: Head = EMPTY
-    _records: dict[int, SignalRecord] = field(default_factory=dict)
-
-    async def head(self) -> Head:
-        return self._head
-
-    async def load(self, names: Collection[str]) -> tuple[Head, Mapping[str, Life], Mapping[str, Facts]]:
-        lives = {name: life_of(self.environments[name]) for name in names if name in self.environments}
-        return self._head, lives, await self.facts(names)
-
-    async def append(self, batch: SignalBatch) -> bool:
-        if batch.before != self._head:
-            return False
-        known = await self.recorded([one.signal_id for one in self._records.values() if one.signal_id is not None])
-        if any(one.rejection is None and one.signal_id in known for one in batch.records):
-            raise AlreadyRecordedError
-        self._records |= {one.sequence: one for one in batch.records}
-        self.known |= batch.facts
-        self._head = batch.head
-        return True
-
-    async def recorded(self, ids: Collection[UUID]) -> set[UUID]:
-        believed = {one.signal_id for one in self._records.values() if one.rejection is None}
-        return {one for one in ids if one in believed}
-
-    async def message(self, sequence: int) -> Message | None:
-        return self._records.get(sequence)
-
-    def believed(self) -> list[tuple[int, bytes]]:
-        """The bodies of what is believed, with their sequences, in their order."""
-        return [(number, one.body) for number, one in sorted(self._records.items()) if one.rejection is None]
-
-    def of_life(self, environment: str, incarnation: UUID, at: datetime) -> list[SignalRecord]:
-        """What is believed of one life, up to a time."""
-        return [
-            one
-            for _, one in sorted(self._records.items())
-            if (one.environment, one.incarnation, one.rejection) == (environment, incarnation, None)
-            if one.time is not None and one.time <= at
-        ]
-
-    async def facts(self, names: Collection[str]) -> Mapping[str, Facts]:
-        return {name: self.known[name] for name in names if name in self.known}
-
-
 def _duplicates(seen: Sequence[EnvironmentView], every: Sequence[EnvironmentView]) -> list[EnvironmentView]:
     """Those that have another live one of their kind, repository, branch and directory beside them."""
     number = Counter(_place(view) for view in every if view.state != "deleted")
@@ -338,75 +283,3 @@ def _reached(name: str, edges: Mapping[str, Collection[str]]) -> set[str]:
 def _duration(step: str, seconds: Sequence[float | None]) -> StepDuration:
     found = spread([value for value in seconds if value is not None])
     return StepDuration.model_validate({"step": step, **(found.model_dump() if found else {})})
-
-
-@dataclass
-class MemoryLog:
-    """See `ports.Log`. `hear` is told of every event that is said; `is_away` makes it fail."""
-
-    hear: Callable[[Decision], None]
-    said: dict[UUID, Decision] = field(default_factory=dict)
-    dead_letters: list[Rejected] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
-    """Everything the log holds, for the look before an old decision is said."""
-    is_away: bool = False
-
-    async def say(self, decision: Decision) -> None:
-        self._answer()
-        if decision.event_id not in self.said:
-            if decision.is_conditional and self._last_of(decision.subject.split(".")[1]) != decision.cause_sequence:
-                raise OvertakenError
-            self.said[decision.event_id] = decision
-            self.hear(decision)
-
-    async def outlook(self, decision: Decision, cause: Message) -> Outlook:
-        self._answer()
-        because = parse(cause.body)
-        events: list[Event] = [parse(message.body) for message in self.messages]
-        events = [event for event in events if event.subject == because.subject]
-        if any(event.id == decision.event_id for event in events):
-            return "already said"
-        requests = [event for event in events if isinstance(event, RUN_REQUESTS)]
-        return "run is over" if requests and requests[-1].run_id != because.run_id else "go on"
-
-    async def lay_aside(self, rejected: Rejected) -> None:
-        self._answer()
-        self.dead_letters.append(rejected)
-
-    def _last_of(self, environment: str) -> int:
-        """The last sequence under an environment's subjects."""
-        prefix = f"environment.{environment}.".encode()
-        return max(message.sequence for message in self.messages if message.subject.startswith(prefix))
-
-    def _answer(self) -> None:
-        if self.is_away:
-            raise TransientError("the bus is away")
-
-
-@dataclass
-class MemoryTimers:
-    """See `ports.Timers`. Nothing fires by itself: `due` takes out what would have by then."""
-
-    pending: dict[tuple[str, TimerKind], Timer] = field(default_factory=dict)
-
-    async def set(self, timer: Timer) -> None:
-        self.pending[timer.environment, timer.kind] = timer
-
-    def due(self, now: datetime) -> list[Timer]:
-        """Take out what is due, in its order."""
-        found = sorted((one for one in self.pending.values() if one.due_at <= now), key=lambda one: one.due_at)
-        for one in found:
-            del self.pending[one.environment, one.kind]
-        return found
-
-
-@dataclass
-class MemoryPlanner:
-    """See `ports.Planner`: what differs, by environment."""
-
-    differs: dict[str, tuple[Resource, ...]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    async def differing(self, spec: EnvironmentSpec, incarnation: UUID) -> tuple[Resource, ...]:  # noqa: ARG002
-        self.asked.append(spec.name)
-        return self.differs.get(spec.name, ())

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from contracts.feedback import FeedbackPage, FindFeedback, GetSurvey, Survey
 from contracts.signals import (
-    ANY_SIGNAL,
     AnySignal,
     FeedbackGiven,
     SurveyAnswered,
     SurveyDeclined,
     TicketChanged,
     TicketOpened,
+    parse_signal,
 )
-from services.catalog.adapters.memory import MemorySignals
+from services.catalog.adapters.memory_signals import MemorySignals
 from services.catalog.domain.feedback import feedback_view, survey_view
 
 
@@ -50,7 +50,7 @@ class MemoryVoices:
         )
 
     def _said(self) -> dict[int, AnySignal]:
-        return {sequence: ANY_SIGNAL.validate_json(body) for sequence, body in self.signals.believed()}
+        return {sequence: parse_signal(body) for sequence, body in self.signals.believed()}
 
 
 def _is_about(one: TicketOpened | TicketChanged, given: FeedbackGiven) -> bool:

@@ -314,23 +314,7 @@ def _statement(
     batch: Batch, rebuilt: int, decisions: Sequence[Decision], newly_found: Sequence[EnvironmentView]
 ) -> tuple[str, list[Any]]:
     """The statement that stores a batch, with only the parts that it needs."""
-    records = [
-        (
-            r.sequence,
-            r.subject,
-            r.body,
-            r.hash,
-            r.rejection,
-            r.event_id,
-            r.environment,
-            r.version,
-            r.kind,
-            r.run_id,
-            r.time,
-        )
-        for r in batch.records
-    ]
-    parameters = [batch.head.sequence, batch.head.hash, batch.before.sequence, rebuilt, *columns(records, 11)]
+    parameters = [batch.head.sequence, batch.head.hash, batch.before.sequence, rebuilt, *columns(batch.records, 11)]
     if not batch.known:
         return _MOVE + _COUNT, parameters
     statement = _MOVE + VIEWS

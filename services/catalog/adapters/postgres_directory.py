@@ -9,7 +9,7 @@ from typing import Any, Final
 from contracts.queries import EnvironmentView
 from services.catalog.domain.finding import Entry, entry
 
-WIDTH: Final = len(Entry.__slots__)
+WIDTH: Final = len(Entry._fields)
 _COLUMNS: Final = (
     "name, incarnation, team, person, kind, golden_path, state, repository, branch, created_at, updated_at,"
     " expires_at, last_activity_at, cost_per_month, grantees, depends_on, path"
@@ -48,22 +48,5 @@ def columns(views: Iterable[EnvironmentView]) -> list[list[Any]]:
 
 def _row(view: EnvironmentView) -> tuple[Any, ...]:
     found = entry(view)
-    return (
-        found.name,
-        found.incarnation,
-        found.team,
-        found.person,
-        found.kind,
-        found.golden_path,
-        found.state,
-        found.repository,
-        found.branch,
-        found.created_at,
-        found.updated_at,
-        found.expires_at,
-        found.last_activity_at,
-        found.cost_per_month,
-        " ".join(found.grantees),
-        " ".join(found.depends_on),
-        found.path,
-    )
+    *plain, grantees, depends_on, path = found  # arrays of different lengths cannot be unnested: they travel as a text
+    return (*plain, " ".join(grantees), " ".join(depends_on), path)

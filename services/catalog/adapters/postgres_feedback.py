@@ -4,7 +4,8 @@ from typing import Any, Final, LiteralString
 
 from chassis.database import Database
 from contracts.feedback import FeedbackPage, FeedbackView, FindFeedback, GetSurvey, Survey
-from contracts.signals import ANY_SIGNAL, FeedbackGiven, SurveyAnswered, SurveyDeclined, TicketChanged, TicketOpened
+from contracts.signals import FeedbackGiven, SurveyAnswered, SurveyDeclined, TicketChanged, TicketOpened, parse_signal
+from contracts.upcasting import read
 from services.catalog.adapters.postgres import connection
 from services.catalog.domain.feedback import feedback_view, survey_view
 
@@ -47,7 +48,7 @@ class PostgresVoices:
 
     async def survey(self, query: GetSurvey) -> Survey:
         rows = await self._rows(_SURVEY, {"person": query.person, "since": query.since})
-        said = [ANY_SIGNAL.validate_json(row[0]) for row in rows]
+        said = [parse_signal(row[0]) for row in rows]
         return survey_view([one for one in said if isinstance(one, SurveyAnswered | SurveyDeclined)])
 
     async def _rows(self, statement: LiteralString, values: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -58,7 +59,7 @@ class PostgresVoices:
 def _view(sequence: int, given: bytes, opened: bytes | None, changes: list[bytes]) -> FeedbackView:
     return feedback_view(
         sequence,
-        FeedbackGiven.model_validate_json(given),
-        TicketOpened.model_validate_json(opened) if opened is not None else None,
-        [TicketChanged.model_validate_json(change) for change in changes],
+        read(FeedbackGiven.model_validate_json, given),
+        read(TicketOpened.model_validate_json, opened) if opened is not None else None,
+        [read(TicketChanged.model_validate_json, change) for change in changes],
     )

@@ -20,6 +20,9 @@ from services.catalog.domain.finding import FACETS, facets_of, grantees_of
 
 MOST_COUNTED: Final = 10_000
 MOST_CONNECTED: Final = 200
+MOST_LOOKED_THROUGH: Final = 100_000
+"""How many names of somebody's own are looked through for a part of one, rather than everybody's found by its letters:
+common letters are in far more names than these."""
 _COLUMN: Final[Mapping[EnvironmentOrder, str]] = {
     "name": "name",
     "created_at": "created_at",
@@ -39,6 +42,14 @@ _CAST: Final[Mapping[EnvironmentOrder, str]] = {
 _GRAM: Final = 3
 """As many letters `name_grams` takes together."""
 _OF_TEAMS: Final = sql.SQL("d.team = ANY(%s::text[])")
+_OF_THEIRS: Final = """
+SELECT coalesce(sum(n), 0)::bigint FROM directory_counts WHERE team = ANY(%s::text[]) AND state <> 'deleted' AND n > 0
+"""
+_AMONG_THEIRS: Final = sql.SQL(
+    "d.name = ANY(ARRAY(SELECT o.name FROM directory o"
+    " WHERE o.team = ANY(%s::text[]) AND o.state <> 'deleted' AND position(%s IN o.name) > 0))"
+)
+"""By an index that has these names: rows are fetched only for those that have the part."""
 _HAS_TWINS: Final = """EXISTS (
     SELECT FROM directory_twins t
     WHERE t.repository = d.repository AND t.branch = d.branch AND t.kind = d.kind AND t.path = d.path AND t.n > 1
@@ -90,11 +101,13 @@ class Counted:
     total: int
     is_exact: bool
     facets: Facets | None
+    looked_through: int | None = None
+    """How many names were looked through for a part of one; None where it was found by its letters, or by none."""
 
 
 async def page(session: Connection, query: FindEnvironments, counted: Counted) -> list[Found]:
     """As many as are asked for and one more, if there are so many."""
-    statement, parameters = _page(query, are_many=not counted.is_exact)
+    statement, parameters = _page(query, counted)
     cursor = await session.execute(statement, parameters, prepare=False)  # planned for these very values
     return [
         Found(document, facts, name if query.sort == "name" else f"{position} {name}")
@@ -104,7 +117,8 @@ async def page(session: Connection, query: FindEnvironments, counted: Counted) -
 
 async def count(session: Connection, query: FindEnvironments) -> Counted:
     """How many keep the conditions, and by each value of each facet where that is asked for."""
-    conditions = _conditions(query)
+    looked_through = await _to_look_through(session, query)
+    conditions = _conditions(query, by_letters=looked_through is None)
     counted_by = [one for one in conditions if one.facet]
     others = [one for one in conditions if not one.facet]
     source, parameters = _source(query, counted_by, others, ())
@@ -117,7 +131,7 @@ async def count(session: Connection, query: FindEnvironments) -> Counted:
     if query.facets:
         facets, seen = await _facets(session, query, counted_by, others)
     is_exact = not others or max(number, seen) <= MOST_COUNTED
-    return Counted(number if is_exact else min(number, MOST_COUNTED), is_exact, facets)
+    return Counted(number if is_exact else min(number, MOST_COUNTED), is_exact, facets, looked_through)
 
 
 async def connected(session: Connection, name: str) -> tuple[list[tuple[str, str | None]], bool]:
@@ -154,7 +168,17 @@ class _Condition:
     facet: str = ""
 
 
-def _conditions(query: FindEnvironments, *, are_many: bool = False) -> list[_Condition]:
+async def _to_look_through(session: Connection, query: FindEnvironments) -> int | None:
+    """How many names somebody's teams have, where these are to be looked through."""
+    if query.teams is None or not query.name_contains or query.include_deleted or query.state == "deleted":
+        return None
+    cursor = await session.execute(_OF_THEIRS, (list(query.teams),), prepare=True)
+    row = await cursor.fetchone()
+    number = int(row[0]) if row else 0
+    return number if number <= MOST_LOOKED_THROUGH else None
+
+
+def _conditions(query: FindEnvironments, *, by_letters: bool = True) -> list[_Condition]:
     found = [
         _Condition(sql.SQL(f"d.{facet} = %s"), (value,), facet)
         for facet in FACETS
@@ -171,7 +195,7 @@ def _conditions(query: FindEnvironments, *, are_many: bool = False) -> list[_Con
         if value is not None:
             found.append(_Condition(sql.SQL(text), (value,)))
     if query.name_contains:
-        if len(query.name_contains) >= _GRAM and not are_many:
+        if len(query.name_contains) >= _GRAM and by_letters:
             found.append(_Condition(sql.SQL("name_grams(d.name) @> name_grams(%s)"), (query.name_contains,)))
         found.append(_Condition(sql.SQL("position(%s IN d.name) > 0"), (query.name_contains,)))
     if query.duplicates:
@@ -202,12 +226,16 @@ def _not_theirs(query: FindEnvironments) -> list[_Condition]:
 # -- a page ------------------------------------------------------------------------------------------------------------
 
 
-def _page(query: FindEnvironments, *, are_many: bool) -> tuple[sql.Composed, list[Any]]:
+def _page(query: FindEnvironments, counted: Counted) -> tuple[sql.Composed, list[Any]]:
     # Of many that keep a condition a page is soon full in any order; the index by what they contain gives all of them.
-    conditions = _conditions(query, are_many=are_many) + _after(query)
+    are_many = not counted.is_exact or _is_soon_full(query, counted)
+    by_letters = not are_many and counted.looked_through is None
+    conditions = _conditions(query, by_letters=by_letters) + _after(query)
     if _finds_few(query) and not are_many:
         # Found first and sorted then: in its order an index has them among everybody else's.
         theirs = [] if query.teams is None else [_Condition(_OF_TEAMS, (list(query.teams),))]
+        if counted.looked_through is not None:
+            theirs.append(_Condition(_AMONG_THEIRS, (list(query.teams or ()), query.name_contains)))
         rows, parameters = _unordered(query, [*theirs, *conditions])
     elif query.teams is None:
         rows, parameters = _ordered(query, conditions)
@@ -236,6 +264,13 @@ def _finds_few(query: FindEnvironments) -> bool:
     """Whether a condition has an index of its own by which to find few rows, so that sorting them is nothing."""
     contained = query.name_contains or ""
     return query.person is not None or query.repository is not None or len(contained) >= _GRAM
+
+
+def _is_soon_full(query: FindEnvironments, counted: Counted) -> bool:
+    """Whether a page is full, going by its order, before as many rows were looked at as there are to find."""
+    if counted.looked_through is None or query.person is not None or query.repository is not None:
+        return False
+    return counted.total**2 > query.limit * counted.looked_through
 
 
 def _ordered(query: FindEnvironments, conditions: Sequence[_Condition]) -> tuple[sql.Composable, list[Any]]:

@@ -4,9 +4,8 @@ store in memory asks here, and the one in Postgres keeps the same answers in col
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 from uuid import UUID
 
 from contracts.queries import (
@@ -27,8 +26,7 @@ FORGETTABLE: Final = ("preview", "staging")
 _UNDER_WAY: Final = frozenset({"creating", "updating", "undoing", "deleting"})
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One environment as it is found, by what the log says of it."""
 
     name: str
@@ -83,7 +81,7 @@ def has_changed(before: EnvironmentView | None, after: EnvironmentView) -> bool:
         return True
     was, now = entry(before), entry(after)
     if now.state in _UNDER_WAY and was.state == now.state:
-        return any(getattr(was, name) != getattr(now, name) for name in Entry.__slots__ if name != "updated_at")
+        was = was._replace(updated_at=now.updated_at)
     return was != now
 
 

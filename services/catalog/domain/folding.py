@@ -36,6 +36,7 @@ from contracts.events import (
 )
 from contracts.queries import EnvironmentState, EnvironmentView, RunView
 from contracts.values import EnvironmentSpec, Failure, Resource, Step
+from services.catalog.domain.altering import altered
 from services.catalog.domain.costs import asked, charged, charged_as_before
 from services.catalog.domain.life import live
 from services.catalog.domain.steps import (
@@ -50,6 +51,10 @@ from services.catalog.domain.steps import (
 Failed = InfraFailed | SecretsFailed | PipelineFailed
 Undo = InfraDestroyed | SecretsRevoked | PipelineRemoved
 RunKind = Literal["create", "update", "delete"]
+Change = dict[str, object]
+"""Fields of a view with what they hold from now on."""
+Changes = tuple[Change, Change]
+"""Those of an environment's view, and those of its run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +68,22 @@ class Known:
 def fold(known: Known | None, event: Event, sequence: int) -> Known | None:
     """What is known after `event`, stored at `sequence`. None where it speaks of an environment nobody asked for."""
     if isinstance(event, EnvironmentRequested):
-        return _counted(_begin_life(event, sequence), sequence, known.environment.version if known else 0)
+        return _begin_life(event, sequence, known.environment.version + 1 if known is not None else 1)
     if known is None:
         return None
-    before = known.environment.version
-    if event.incarnation == known.environment.incarnation:
+    environment, run = known.environment, known.run
+    change: Change = {}
+    if event.incarnation == environment.incarnation:
         if isinstance(event, EnvironmentUpdateRequested | EnvironmentDeletionRequested):
-            known = _begin_run(known.environment, event, sequence)
-        elif (environment := live(known.environment, event)) is not known.environment:
-            known = Known(environment, known.run)
-        elif event.run_id == known.run.id and known.run.ended_at is None:
-            known = _go_on(known, event, sequence)
-    return _counted(known, sequence, before)
+            kind: RunKind = "update" if isinstance(event, EnvironmentUpdateRequested) else "delete"
+            change, run = _begin_run(environment, event, kind), _run_of(event, kind, sequence)
+        elif (lived := live(environment, event)) is not None:
+            change = lived
+        elif event.run_id == run.id and run.ended_at is None:
+            change, run = _go_on(known, event, sequence)
+    change["version"] = environment.version + 1
+    change["last_sequence"] = sequence
+    return Known(altered(environment, change), run)
 
 
 def superseded(run: RunView, by: Event) -> RunView:
@@ -85,19 +94,19 @@ def superseded(run: RunView, by: Event) -> RunView:
         message="Another run of this environment began before this one was over.",
         next_step="Look at the environment's latest run.",
     )
-    return run.model_copy(update={"state": "failed", "ended_at": by.time, "failure": failure})
+    return altered(run, {"state": "failed", "ended_at": by.time, "failure": failure})
 
 
 def seen(known: Known, sequence: int) -> Known:
     """`known` after a message on its subjects that is not counted as an event (malformed, forged, a duplicate). It
     still moves what a conditional publish has to expect."""
-    return Known(known.environment.model_copy(update={"last_sequence": sequence}), known.run)
+    return Known(altered(known.environment, {"last_sequence": sequence}), known.run)
 
 
 # -- beginnings --------------------------------------------------------------------------------------------------------
 
 
-def _begin_life(event: EnvironmentRequested, sequence: int) -> Known:
+def _begin_life(event: EnvironmentRequested, sequence: int, version: int) -> Known:
     environment = EnvironmentView(
         name=event.subject,
         incarnation=event.incarnation,
@@ -109,22 +118,21 @@ def _begin_life(event: EnvironmentRequested, sequence: int) -> Known:
         last_activity_at=event.time,
         asked_price=event.data.price,
         run_id=event.run_id,
-        version=0,
+        version=version,
         last_sequence=sequence,
     )
     return Known(environment, _run_of(event, "create", sequence))
 
 
 def _begin_run(
-    environment: EnvironmentView, event: EnvironmentUpdateRequested | EnvironmentDeletionRequested, sequence: int
-) -> Known:
-    kind: RunKind = "update" if isinstance(event, EnvironmentUpdateRequested) else "delete"
+    environment: EnvironmentView, event: EnvironmentUpdateRequested | EnvironmentDeletionRequested, kind: RunKind
+) -> Change:
     state: EnvironmentState = "updating" if kind == "update" else "deleting"
-    update: dict[str, object] = {"run_id": event.run_id, "state": state, "failure": None}
-    update |= {"left_behind": (), "kept": (), "updated_at": event.time, **asked(environment, event.data)}
+    change: Change = {"run_id": event.run_id, "state": state, "failure": None}
+    change |= {"left_behind": (), "kept": (), "updated_at": event.time, **asked(environment, event.data)}
     if event.data.cause != "drift":  # the platform's own repair is nobody's activity
-        update["last_activity_at"] = event.time
-    return Known(environment.model_copy(update=update), _run_of(event, kind, sequence))
+        change["last_activity_at"] = event.time
+    return change
 
 
 def _run_of(
@@ -156,136 +164,114 @@ def _run_of(
     )
 
 
-def _counted(known: Known, sequence: int, before: int) -> Known:
-    update = {"version": before + 1, "last_sequence": sequence}
-    return Known(known.environment.model_copy(update=update), known.run)
-
-
 # -- within a run ------------------------------------------------------------------------------------------------------
 
 
-def _go_on(known: Known, event: Event, sequence: int) -> Known:
+def _go_on(known: Known, event: Event, sequence: int) -> tuple[Change, RunView]:
+    """What changes of the environment, and its run from now on; the very same where the event does not move it."""
     deed = _DEEDS.get(type(event))
-    if deed is None:
-        return known
-    after = deed(known, event)
-    if after is known:
-        return known
-    update: dict[str, object] = {"last_event_at": event.time, "last_sequence": sequence}
+    changes = deed(known, event) if deed is not None else None
+    if changes is None:
+        return {}, known.run
+    environment, run = changes
+    environment["updated_at"] = event.time
+    run["last_event_at"], run["last_sequence"] = event.time, sequence
     if not isinstance(event, RunStalled | RunCancelRequested):
-        update["stalled_since"] = None
-    environment = after.environment.model_copy(update={"updated_at": event.time})
-    return Known(environment, after.run.model_copy(update=update))
+        run["stalled_since"] = None
+    return environment, altered(known.run, run)
 
 
-def _infra_ready(known: Known, event: InfraReady) -> Known:
+def _infra_ready(known: Known, event: InfraReady) -> Changes | None:
     made = event.data.infrastructure
     return _forward(known, event, "infrastructure", {"infrastructure": made}, made.resources)
 
 
-def _secrets_stored(known: Known, event: SecretsStored) -> Known:
+def _secrets_stored(known: Known, event: SecretsStored) -> Changes | None:
     made = event.data.secrets
     return _forward(known, event, "secrets", {"secrets": made}, resources_of_secrets(made))
 
 
-def _pipeline_created(known: Known, event: PipelineCreated) -> Known:
+def _pipeline_created(known: Known, event: PipelineCreated) -> Changes | None:
     made = event.data.pipeline
     return _forward(known, event, "pipeline", {"pipeline": made}, resources_of_pipeline(made))
 
 
-def _forward(known: Known, event: Event, step: Step, gained: dict[str, object], created: tuple[Resource, ...]) -> Known:
+def _forward(known: Known, event: Event, step: Step, gained: Change, created: tuple[Resource, ...]) -> Changes | None:
     run = known.run
     if run.state != "running" or run.kind == "delete":
-        return known  # the run is on its road back: nothing goes forward any more
+        return None  # the run is on its road back: nothing goes forward any more
     steps = changed(run.steps, step, "succeeded", ended_at=event.time)
     following = STEPS.index(step) + 1
     if following < len(STEPS):
         steps = changed(steps, STEPS[following], "running", started_at=event.time)
-    return Known(
-        known.environment.model_copy(update=gained),
-        run.model_copy(update={"steps": steps, "created": (*run.created, *created)}),
-    )
+    return gained, {"steps": steps, "created": (*run.created, *created)}
 
 
-def _failed(known: Known, event: Failed) -> Known:
-    step = _STEP_OF[type(event)]
+def _failed(known: Known, event: Failed) -> Changes:
     failure = event.data.failure
-    run = known.run.model_copy(
-        update={
-            "state": "undoing",
-            "failure": failure,
-            "steps": changed(known.run.steps, step, "failed", ended_at=event.time),
-        }
-    )
-    return Known(known.environment.model_copy(update={"state": "undoing", "failure": failure}), run)
+    steps = changed(known.run.steps, _STEP_OF[type(event)], "failed", ended_at=event.time)
+    return {"state": "undoing", "failure": failure}, {"state": "undoing", "failure": failure, "steps": steps}
 
 
-def _undone(known: Known, event: Undo) -> Known:
+def _undone(known: Known, event: Undo) -> Changes:
     run, step, receipt = known.run, _STEP_OF[type(event)], event.data.receipt
     steps = run.steps
     if steps[STEPS.index(step)].state != "failed":
         steps = changed(steps, step, "undone", ended_at=event.time)
     if before := STEPS[: STEPS.index(step)]:
         steps = changed(steps, before[-1], "undoing", started_at=event.time)
-    update: dict[str, object] = {
+    change: Change = {
         "steps": steps,
         "undone": (*run.undone, *receipt.removed),
         "left_behind": (*run.left_behind, *receipt.left_behind),
         "kept": (*run.kept, *receipt.kept),
     }
     # The road back of an update restores what was there before.
-    gone: dict[str, object] = {step: None} if event.data.previous is None else {}
-    environment = known.environment.model_copy(update=gone)
+    environment: Change = {step: None} if event.data.previous is None else {}
     if run.kind != "delete":
         # What a failed step had begun was never announced; what is removed must have existed.
         unannounced = tuple(thing for thing in receipt.removed if thing not in run.created)
-        update |= {"state": "undoing", "created": (*run.created, *unannounced)}
-        environment = environment.model_copy(update={"state": "undoing"})
-    return Known(environment, run.model_copy(update=update))
+        change |= {"state": "undoing", "created": (*run.created, *unannounced)}
+        environment["state"] = "undoing"
+    return environment, change
 
 
-def _ready(known: Known, event: EnvironmentReady) -> Known:
+def _ready(known: Known, event: EnvironmentReady) -> Changes:
     data = event.data
-    environment = known.environment.model_copy(
-        update={
-            "state": "ready",
-            **_end(known.environment, data.spec, data.previous),
-            "infrastructure": data.infrastructure,
-            "secrets": data.secrets,
-            "pipeline": data.pipeline,
-            "ready_at": event.time,
-            "failure": None,
-            "drift": (),
-            "drift_detected_at": None,
-            **charged(known.environment, event.time),
-        }
-    )
-    return Known(environment, known.run.model_copy(update={"state": "succeeded", "ended_at": event.time}))
+    environment: Change = {
+        "state": "ready",
+        **_end(known.environment, data.spec, data.previous),
+        "infrastructure": data.infrastructure,
+        "secrets": data.secrets,
+        "pipeline": data.pipeline,
+        "ready_at": event.time,
+        "failure": None,
+        "drift": (),
+        "drift_detected_at": None,
+        **charged(known.environment, event.time),
+    }
+    return environment, {"state": "succeeded", "ended_at": event.time}
 
 
-def _environment_failed(known: Known, event: EnvironmentFailed) -> Known:
+def _environment_failed(known: Known, event: EnvironmentFailed) -> Changes:
     data = event.data
-    update: dict[str, object] = {"state": "failed", "failure": data.failure, "left_behind": data.left_behind}
-    update["kept"] = data.kept
+    environment: Change = {"state": "failed", "failure": data.failure, "left_behind": data.left_behind}
+    environment["kept"] = data.kept
     if data.previous is not None:
-        update |= {"state": "ready", **_end(known.environment, data.previous, None)}
-        update |= charged_as_before(known.environment)
-    environment = known.environment.model_copy(update=update)
-    run = known.run.model_copy(update={"state": "failed", "failure": data.failure, "ended_at": event.time})
-    return Known(environment, run)
+        environment |= {"state": "ready", **_end(known.environment, data.previous, None)}
+        environment |= charged_as_before(known.environment)
+    return environment, {"state": "failed", "failure": data.failure, "ended_at": event.time}
 
 
-def _deleted(known: Known, event: EnvironmentDeleted) -> Known:
-    environment = known.environment.model_copy(
-        update={
-            "state": "deleted",
-            "failure": None,
-            "left_behind": event.data.left_behind,
-            "kept": event.data.kept,
-            "gone_at": event.time,
-        }
-    )
-    return Known(environment, known.run.model_copy(update={"state": "succeeded", "ended_at": event.time}))
+def _deleted(_: Known, event: EnvironmentDeleted) -> Changes:
+    environment: Change = {
+        "state": "deleted",
+        "failure": None,
+        "left_behind": event.data.left_behind,
+        "kept": event.data.kept,
+        "gone_at": event.time,
+    }
+    return environment, {"state": "succeeded", "ended_at": event.time}
 
 
 def _end(environment: EnvironmentView, spec: EnvironmentSpec, previous: EnvironmentSpec | None) -> Mapping[str, object]:
@@ -299,13 +285,13 @@ def _end(environment: EnvironmentView, spec: EnvironmentSpec, previous: Environm
     return {"spec": spec}
 
 
-def _stalled(known: Known, _: RunStalled) -> Known:
-    return Known(known.environment, known.run.model_copy(update={"stalled_since": known.run.last_event_at}))
+def _stalled(known: Known, _: RunStalled) -> Changes:
+    return {}, {"stalled_since": known.run.last_event_at}
 
 
-def _called_off(known: Known, event: RunCancelRequested) -> Known:
+def _called_off(_: Known, event: RunCancelRequested) -> Changes:
     """Changes no state by itself; what the services make of it does."""
-    return Known(known.environment, known.run.model_copy(update={"called_off_by": event.data.requested_by}))
+    return {}, {"called_off_by": event.data.requested_by}
 
 
 _STEP_OF: Final[dict[type[Event], Step]] = {
@@ -316,7 +302,7 @@ _STEP_OF: Final[dict[type[Event], Step]] = {
     PipelineFailed: "pipeline",
     PipelineRemoved: "pipeline",
 }
-_DEEDS: Final[dict[type[Event], Callable[[Known, Any], Known]]] = {
+_DEEDS: Final[dict[type[Event], Callable[[Known, Any], Changes | None]]] = {
     InfraReady: _infra_ready,
     SecretsStored: _secrets_stored,
     PipelineCreated: _pipeline_created,

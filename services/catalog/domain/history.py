@@ -11,7 +11,7 @@ from typing import Any, Final
 from contracts.events import parse
 from contracts.history import Change
 from contracts.queries import EnvironmentView
-from contracts.signals import ANY_SIGNAL
+from contracts.signals import parse_signal
 from services.catalog.domain.folding import Known, fold
 from services.catalog.domain.records import Message
 from services.catalog.domain.signals import Facts, fold_fact, shown
@@ -32,7 +32,7 @@ def with_facts(view: EnvironmentView, messages: Iterable[Message], at: datetime)
     """The environment at a moment with what was known from outside laid over it: the facts of that life until then."""
     facts = Facts(name=view.name, incarnation=view.incarnation)
     for message in messages:
-        facts = fold_fact(facts, ANY_SIGNAL.validate_json(message.body), message.sequence)
+        facts = fold_fact(facts, parse_signal(message.body), message.sequence)
     return shown(view, facts, at)
 
 

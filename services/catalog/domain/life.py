@@ -10,12 +10,10 @@ from contracts.queries import EnvironmentView, Grant
 from services.catalog.domain.reminders import capped
 
 
-def live(environment: EnvironmentView, event: Event) -> EnvironmentView:
-    """The environment after an event of its life; the very same where the event is none."""
+def live(environment: EnvironmentView, event: Event) -> dict[str, object] | None:
+    """What an event of its life changes of an environment, by field; None where it is no such event."""
     deed = _DEEDS.get(type(event))
-    if deed is None:
-        return environment
-    return environment.model_copy(update={**deed(environment, event), "updated_at": event.time})
+    return {**deed(environment, event), "updated_at": event.time} if deed is not None else None
 
 
 def _extend(environment: EnvironmentView, event: EnvironmentExtended) -> Mapping[str, object]:

@@ -8,10 +8,10 @@ Invariants
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from contracts import subjects
@@ -26,6 +26,7 @@ from contracts.events import (
     parse,
 )
 from contracts.queries import RunView
+from contracts.upcasting import is_genuine
 from services.catalog.domain.folding import Known, fold, seen, superseded
 from services.catalog.domain.verdicts import Verdict, decide
 
@@ -88,9 +89,8 @@ class Head:
 EMPTY: Final = Head(0, b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One row of the event store."""
+class Record(NamedTuple):
+    """One row of the event store, in the order of its columns."""
 
     sequence: int
     subject: bytes
@@ -124,25 +124,47 @@ class Decision:
 
 
 @dataclass
-class Batch:
+class Folded:
+    """What is known after a run of messages."""
+
+    known: dict[str, Known] = field(default_factory=dict)
+    """By name, only what changed."""
+    closed: list[RunView] = field(default_factory=list)
+    """Runs that another one followed."""
+
+    def take(self, name: str, before: Known | None, after: Known | None, event: Event | None, sequence: int) -> None:
+        """Go on from what is known `before` a message to what is known `after` its event; None: none that counts."""
+        if after is None:
+            if before is not None:
+                self.known[name] = seen(before, sequence)
+            return
+        self.known[name] = after
+        if before is not None and event is not None and before.run.id != after.run.id:
+            self.closed.append(before.run if before.run.ended_at is not None else superseded(before.run, event))
+
+
+@dataclass(kw_only=True)
+class Batch(Folded):
     """What folding a run of messages comes to; stored as a whole or not at all."""
 
     before: Head
     head: Head
     records: list[Record] = field(default_factory=list)
-    known: dict[str, Known] = field(default_factory=dict)
-    """By name, only what changed."""
-    closed: list[RunView] = field(default_factory=list)
-    """Runs that another one followed."""
     verdicts: list[tuple[Event, int, Verdict]] = field(default_factory=list)
     """With the event, and its sequence, that calls for each."""
 
 
+class NewerReleaseError(Exception):
+    """An event of a newer release, which must not be judged by this one: a judgement is never taken back."""
+
+
 def examine(message: Message, derive: DeriveId) -> Examined:
-    """What a message is, judged by itself."""
+    """What a message is, judged by itself. Raises `NewerReleaseError` where a newer release must judge."""
     try:
         event = parse(message.body)
     except ValueError:
+        if is_genuine(message.body, message.subject.decode(errors="replace"), derive):
+            raise NewerReleaseError(f"event {message.sequence} was said by a newer release") from None
         return Examined(message, None, "malformed")
     if subjects.of(event).encode() != message.subject:
         return Examined(message, event, "misplaced")
@@ -181,7 +203,7 @@ def project(
     `already_recorded` are ids of theirs that the store has from before. An event whose folding raises is kept,
     reported to `on_error`, and changes nothing: one poisonous event must not stop the log for everybody.
     """
-    batch = Batch(head, head)
+    batch = Batch(before=head, head=head)
     ids = set(already_recorded)
     for one in examined:
         name = name_in(one.message.subject)
@@ -191,16 +213,26 @@ def project(
             rejection, after, verdict = _judge(before, one.event, one.message.sequence, ids, on_error)
             if verdict is not None:
                 batch.verdicts.append((one.event, one.message.sequence, verdict))
-            if after is not None and before is not None and before.run.id != after.run.id:
-                over = before.run.ended_at is not None
-                batch.closed.append(before.run if over else superseded(before.run, one.event))
-        if after is not None:
-            batch.known[name] = after
-        elif before is not None:
-            batch.known[name] = seen(before, one.message.sequence)
+        batch.take(name, before, after, one.event, one.message.sequence)
         batch.records.append(_record(one, rejection, after, batch.head.hash))
         batch.head = Head(one.message.sequence, batch.records[-1].hash)
     return batch
+
+
+def refold(told: Iterable[tuple[str, int, Event | None]], *, on_error: Callable[[Event, Exception], None]) -> Folded:
+    """Fold what the copy has of some names, from the first message on: the name, the sequence, and the event if one was
+    believed. Gives the views that `project` gave when the messages came; records and verdicts were made then."""
+    found = Folded()
+    for name, sequence, event in told:
+        before = found.known.get(name)
+        after = None
+        if event is not None:
+            try:
+                after = fold(before, event, sequence)
+            except Exception as error:  # noqa: BLE001 - as in `project`
+                on_error(event, error)
+        found.take(name, before, after, event, sequence)
+    return found
 
 
 def _judge(
@@ -225,15 +257,15 @@ def _record(one: Examined, rejection: Rejection | None, after: Known | None, bef
     message = one.message
     believed = one.event if rejection in {None, "duplicate"} else None
     return Record(
-        sequence=message.sequence,
-        subject=message.subject,
-        body=message.body,
-        hash=chained(before_hash, message),
-        rejection=rejection,
-        event_id=believed.id if believed else None,
-        environment=believed.subject if believed else None,
-        version=after.environment.version if after else None,
-        kind=believed.kind if believed else None,
-        run_id=believed.run_id if believed else None,
-        time=believed.time if believed else None,
+        message.sequence,
+        message.subject,
+        message.body,
+        chained(before_hash, message),
+        rejection,
+        believed.id if believed else None,
+        believed.subject if believed else None,
+        after.environment.version if after else None,
+        believed.kind if believed else None,
+        believed.run_id if believed else None,
+        believed.time if believed else None,
     )

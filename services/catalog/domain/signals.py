@@ -20,9 +20,10 @@ from contracts import subjects
 from contracts.envelope import Timestamp, Value
 from contracts.names import EnvironmentName
 from contracts.queries import DeploymentState, DeploymentView, EnvironmentView, RunningState
-from contracts.signals import ANY_SIGNAL, CostRecorded, DeploymentRecorded, HealthChanged, Signal
+from contracts.signals import SIGNAL_VERSIONS, CostRecorded, DeploymentRecorded, HealthChanged, Signal, parse_signal
+from contracts.upcasting import is_newer
 from services.catalog.domain.costs import RecordedCost, alive_seconds, cost, with_recorded
-from services.catalog.domain.records import Head, Message, chained
+from services.catalog.domain.records import Head, Message, NewerReleaseError, chained
 from services.catalog.domain.reminders import capped
 
 SignalRejection = Literal["malformed", "misplaced", "duplicate", "orphaned", "late", "unfoldable"]
@@ -121,10 +122,12 @@ class SignalBatch:
 
 
 def hear(message: Message) -> Heard:
-    """What a message is, judged by itself."""
+    """What a message is, judged by itself. Raises `NewerReleaseError` where a newer release must judge."""
     try:
-        signal = ANY_SIGNAL.validate_json(message.body)
+        signal = parse_signal(message.body)
     except ValueError:
+        if is_newer(message.body, message.subject.decode(errors="replace"), SIGNAL_VERSIONS):
+            raise NewerReleaseError(f"fact {message.sequence} was said by a newer release") from None
         return Heard(message, None, "malformed")
     if subjects.of_signal(signal).encode() != message.subject:
         return Heard(message, signal, "misplaced")

@@ -5,6 +5,7 @@ from typing import Final
 
 from contracts.queries import RunView, StepState, StepView
 from contracts.values import Pipeline, Resource, Secrets, Step
+from services.catalog.domain.altering import altered
 
 STEPS: Final[tuple[Step, ...]] = ("infrastructure", "secrets", "pipeline")
 
@@ -25,7 +26,7 @@ def changed(
     """`steps` with one of them in another state, which begins at `started_at` or ends at `ended_at`."""
     at = STEPS.index(step)
     began = started_at if started_at is not None else steps[at].started_at
-    view = StepView(step=step, state=state, started_at=began, ended_at=ended_at)
+    view = altered(steps[at], {"state": state, "started_at": began, "ended_at": ended_at})
     return (*steps[:at], view, *steps[at + 1 :])
 
 

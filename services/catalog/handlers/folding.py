@@ -36,7 +36,7 @@ from contracts.events import (
     EnvironmentReadyData,
     parse,
 )
-from services.catalog.domain.records import Batch, Decision, Examined, examine, name_in, project
+from services.catalog.domain.records import Batch, Decision, Examined, NewerReleaseError, examine, name_in, project
 from services.catalog.domain.verdicts import Verdict, stalled
 from services.catalog.handlers.timekeeping import Timekeeper
 from services.catalog.ports import AlreadyRecordedError, EventStore, Log, Rejected
@@ -86,7 +86,14 @@ class Handlers:
         """Fold messages that follow `after`, and say what comes of them. False, with nothing changed, where the
         position is another by now."""
         started_ns = time.time_ns()
-        examined = [examine(message, self.key.derive) for message in messages]
+        examined: list[Examined] = []
+        try:
+            examined.extend(examine(message, self.key.derive) for message in messages)
+        except NewerReleaseError as error:
+            if not examined:
+                raise TransientError(f"{error}, and waits for a catalog of that release") from error
+            await self.fold(after, messages[: len(examined)])
+            return False
         head, known = await self.store.load({name_in(message.subject) for message in messages} - {""})
         if head.sequence != after:
             return False

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import structlog
 
 from chassis import folding
+from chassis.failures import TransientError
 from chassis.pulling import LogMessage
 from contracts.signals import Signal
-from services.catalog.domain.signals import hear, project_signals
+from services.catalog.domain.records import NewerReleaseError
+from services.catalog.domain.signals import Heard, hear, project_signals
 from services.catalog.handlers.timekeeping import Timekeeper
 from services.catalog.ports import AlreadyRecordedError, SignalStore
 
@@ -42,7 +44,14 @@ class Hearing:
 
     async def fold(self, after: int, messages: Sequence[LogMessage]) -> bool:
         """Fold messages that follow `after`. False, with nothing changed, where the position is another by now."""
-        heard = [hear(message) for message in messages]
+        heard: list[Heard] = []
+        try:
+            heard.extend(hear(message) for message in messages)
+        except NewerReleaseError as error:
+            if not heard:
+                raise TransientError(f"{error}, and waits for a catalog of that release") from error
+            await self.fold(after, messages[: len(heard)])
+            return False
         await self.log_is_folded()
         names = {one.signal.subject for one in heard if one.signal is not None and one.signal.subject is not None}
         head, lives, facts = await self.store.load(names)

@@ -8,6 +8,7 @@ from chassis.bus import Bus
 from chassis.publishing import FactPublisher
 from contracts import subjects
 from contracts.signals import Signal, TicketChanged
+from contracts.upcasting import read
 
 
 class BusFacts:
@@ -25,6 +26,6 @@ class BusFacts:
         """See the port. What stands there and is none counts as nothing: everything is told once more."""
         last = await self._bus.last(subjects.SIGNALS, subjects.of_platform(TicketChanged))
         try:
-            return TicketChanged.model_validate_json(last.data or b"").time if last is not None else None
+            return read(TicketChanged.model_validate_json, last.data or b"").time if last is not None else None
         except ValidationError:
             return None

@@ -10,8 +10,9 @@ from chassis import tracing
 from chassis.bus import Bus
 from chassis.failures import PermanentError, TransientError
 from chassis.reading import ACK, Reader, later
-from contracts.signals import FeedbackGiven
+from contracts.signals import SIGNAL_VERSIONS, FeedbackGiven
 from contracts.topology import ConsumerSpec
+from contracts.upcasting import claims_newer, read
 
 _log = structlog.get_logger(__name__)
 
@@ -31,8 +32,10 @@ class FeedbackReader:
 
     async def _handle(self, body: bytes) -> bytes:
         try:
-            feedback = FeedbackGiven.model_validate_json(body)
+            feedback = read(FeedbackGiven.model_validate_json, body)
         except ValidationError as error:
+            if claims_newer(body, SIGNAL_VERSIONS):
+                return later(_LATER_SECONDS)
             _log.error("what was heard is no feedback of ours", errors=error.error_count())
             return ACK
         try:

@@ -11,9 +11,10 @@ from chassis import tracing
 from chassis.bus import Bus
 from chassis.failures import PermanentError, TransientError
 from chassis.reading import ACK, Reader, later
-from contracts.events import EnvironmentDeleted, EnvironmentFailed, EnvironmentReady, parse
-from contracts.signals import PreviewNoted
+from contracts.events import EVENT_VERSIONS, EnvironmentDeleted, EnvironmentFailed, EnvironmentReady, parse
+from contracts.signals import SIGNAL_VERSIONS, PreviewNoted
 from contracts.topology import ConsumerSpec
+from contracts.upcasting import claims_newer, read
 from services.cicd.domain.previews import Verdict
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +48,8 @@ async def hear_verdict(deed: Callable[[Verdict], Awaitable[None]], body: bytes) 
     try:
         event = parse(body)
     except ValidationError as error:
+        if claims_newer(body, EVENT_VERSIONS):
+            return later(_LATER_SECONDS)
         _log.error("what was heard is no event of ours", errors=error.error_count())
         return ACK
     if not isinstance(event, EnvironmentReady | EnvironmentFailed | EnvironmentDeleted):
@@ -58,8 +61,10 @@ async def hear_verdict(deed: Callable[[Verdict], Awaitable[None]], body: bytes) 
 async def hear_note(deed: Callable[[PreviewNoted], Awaitable[None]], body: bytes) -> bytes:
     """Do `deed` about the decision in a message; what to answer the bus."""
     try:
-        noted = PreviewNoted.model_validate_json(body)
+        noted = read(PreviewNoted.model_validate_json, body)
     except ValidationError as error:
+        if claims_newer(body, SIGNAL_VERSIONS):
+            return later(_LATER_SECONDS)
         _log.error("what was heard is no note of ours", errors=error.error_count())
         return ACK
     return await _told(noted.traceparent, str(noted.id), lambda: deed(noted))

@@ -17,7 +17,7 @@ from chassis.failures import PermanentError
 from chassis.reading import Found
 from contracts import events, subjects
 from contracts.envelope import Event
-from contracts.signals import ANY_SIGNAL, Signal
+from contracts.signals import Signal, parse_signal
 from contracts.values import EnvironmentSpec
 from services.notifier.domain.news import News, Ownership
 from services.notifier.ports import Listener, Owners
@@ -25,6 +25,10 @@ from services.notifier.ports import Listener, Owners
 _log = structlog.get_logger(__name__)
 
 _SIGNAL: Final = "signal."
+
+
+class NewerReleaseError(Exception):
+    """Something was said by a newer release, and is for a process of that release to tell."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Hearing:
     owners: Owners
     is_genuine: Callable[[Event], bool]
     """Whether an event's id follows from its cause."""
+    is_newer: Callable[[Found], bool]
+    """Whether a message that cannot be read was said by a newer release: it comes again, and then to one of that."""
     look_again: Callable[[], Awaitable[None]]
     """What listeners decide by is as of now, when this returns. It is done after messages have come and before anybody
     is asked whether they matter: so no listener misses what was said after it began to listen."""
@@ -57,6 +63,8 @@ class Hearing:
         try:
             said = _parse(message)
         except ValueError as error:
+            if self.is_newer(message):
+                raise NewerReleaseError(message.subject) from error
             _log.warning("passed over what is malformed", subject=message.subject, error_type=type(error).__name__)
             return None
         if isinstance(said, Event) and not self.is_genuine(said):
@@ -87,7 +95,7 @@ def _parse(message: Found) -> Event | Signal:
     place."""
     said: Event | Signal
     if message.subject.startswith(_SIGNAL):
-        said = ANY_SIGNAL.validate_json(message.body)
+        said = parse_signal(message.body)
         place = subjects.of_signal(said)
     else:
         said = events.parse(message.body)

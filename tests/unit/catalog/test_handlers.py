@@ -9,13 +9,15 @@ import pytest
 
 from chassis.bus import Bus
 from chassis.clock import FixedClock
+from chassis.failures import TransientError
 from chassis.identity import EventKey
 from chassis.publishing import Publisher
 from chassis.pulling import LogMessage
 from contracts import subjects
 from contracts.envelope import Event
 from contracts.events import EnvironmentReady, RunStalled, parse
-from services.catalog.adapters.memory import MemoryEventStore, MemoryLog, MemoryPlanner, MemoryTimers
+from services.catalog.adapters.memory import MemoryEventStore
+from services.catalog.adapters.memory_bus import MemoryLog, MemoryPlanner, MemoryTimers
 from services.catalog.domain.records import Decision
 from services.catalog.domain.reminders import Rhythm
 from services.catalog.handlers import Handlers, Timekeeper
@@ -257,3 +259,18 @@ async def test_saying_goes_on_beside_folding(world: World) -> None:
     assert await world.catalog.fold(0, told)
 
     await until(lambda: world.said(EnvironmentReady), what="the verdict")
+
+
+async def test_what_a_newer_release_said_is_left_to_its_own_catalog(world: World) -> None:
+    known = Story(KEY, "a-one").create()
+    world.tell(*known.events[:2])
+    newer = Story(KEY, "b-two").request.to_json().replace(b".v1", b".v2")
+    world.tell_raw("environment.b-two.environment_requested", newer)
+    world.tell(*known.events[2:])
+
+    assert not await world.catalog.fold(0, world.stream)
+    assert await world.catalog.position() == 2, "what comes before it is folded"
+    with pytest.raises(TransientError, match="newer release"):
+        await world.catalog.fold(2, world.stream[2:])
+    assert await world.catalog.position() == 2
+    assert not await world.store.rejected()

@@ -1,0 +1,6 @@
+"""The schema `catalog`, as changes that Alembic applies before the service starts (see `chassis.migrations`)."""
+
+from typing import Final
+
+NEEDS: Final = "0008"
+"""The newest change that the service relies on."""

@@ -1,0 +1,11 @@
+"""The copy of the stream of facts, what follows from it, and the directory in which environments are found."""
+
+from chassis.migrations import run_beside
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """The statements beside this file."""
+    run_beside(__file__)

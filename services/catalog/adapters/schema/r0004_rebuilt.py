@@ -1,0 +1,11 @@
+"""How often views were rebuilt from the copy."""
+
+from chassis.migrations import run_beside
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """The statements beside this file."""
+    run_beside(__file__)

@@ -1,0 +1,11 @@
+"""What people say, found by who said it, and what became of it, found by what it is about."""
+
+from chassis.migrations import run_beside
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """The statements beside this file."""
+    run_beside(__file__)
