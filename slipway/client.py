@@ -797,6 +797,16 @@ class Insights(_Answer):
     periods: list[Period]
 
 
+class KubeconfigAnswer(_Answer):
+    """A login of an environment's namespace."""
+
+    environment: str
+    namespace: str
+    token: str
+    expires_at: str
+    kubeconfig: dict[str, Any]
+
+
 class MyToken(_Answer):
     """The token of this request."""
 
@@ -2064,6 +2074,11 @@ class _Operations:
             key=idempotency_key or str(uuid4()),
             query={**query},
         )
+
+    @_Operation
+    def make_kubeconfig(self, name: str) -> _Call[KubeconfigAnswer]:
+        """Make a login of the environment's namespace, for an hour at most. Each call makes another one."""
+        return _Call("POST", f"/api/v1/environments/{_at(name)}/kubeconfig", {200: KubeconfigAnswer})
 
     @_Operation
     def get_moment(self, name: str, *, at: datetime) -> _Call[MomentAnswer]:

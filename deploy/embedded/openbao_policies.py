@@ -47,6 +47,8 @@ _SECRETS: Mapping[str, tuple[str, ...]] = {
     # A person's login is looked up by its mount's accessor.
     "sys/auth": ("read",),
     "identity/lookup/group": ("create", "update"),
+    # Logins of environments' namespaces, where a cluster is set up: made, and never seen (`_ONLY_WRAPPED`).
+    "kubernetes/creds/slipway-developer": ("create", "update"),
     # By prefix and of environments alone. `sudo` is what the server demands for these paths.
     "sys/leases/revoke-prefix/database/creds/env-*": ("create", "update", "sudo"),
     "sys/leases/revoke-force/database/creds/env-*": ("create", "update", "sudo"),
@@ -98,6 +100,8 @@ _ONLY_WITH: Mapping[str, tuple[str, ...]] = {
     "identity/entity/name/person:*": ("name", "metadata"),
 }
 """The parameters that a request to a path may have; any, where a path is not named."""
+_ONLY_WRAPPED: Mapping[str, int] = {"kubernetes/creds/slipway-developer": 60}
+"""What is only answered wrapped, for this many seconds at most: whoever asks gets what opens it once."""
 
 
 def document(rules: Mapping[str, tuple[str, ...]]) -> str:
@@ -109,6 +113,8 @@ def document(rules: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def _parameters(path: str) -> str:
+    if path in _ONLY_WRAPPED:
+        return f'\n  min_wrapping_ttl = "1s"\n  max_wrapping_ttl = "{_ONLY_WRAPPED[path]}s"\n'
     if path not in _ONLY_WITH:
         return ""
     return f"\n  allowed_parameters = {{ {', '.join(f'{json.dumps(name)} = []' for name in _ONLY_WITH[path])} }}\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from deploy.embedded import nats, openbao_identity, postgres
+from deploy.embedded import nats, openbao_identity, postgres, schemas
 from deploy.embedded.forge_access import (
     CICD_LOGIN,
     ENVIRONMENTS_REPOSITORY,
@@ -56,6 +56,7 @@ def _service(setup: Setup, name: str) -> Part:
         lambda: answers(f"{url}/readyz", timeout_seconds=4.0),
         ports,
         needs=_NEEDS[name],
+        prepare=(lambda: schemas.bring_up(setup.cluster, name)) if name in postgres.SERVICE_SCHEMAS else None,
         address=setup.ports.url("gateway") if name == "gateway" else "",
         is_service=True,
     )
@@ -103,6 +104,7 @@ def _gateway(setup: Setup) -> dict[str, object]:
         "TRACES_URL": setup.ports.url("traces"),
         "FORGE_URL": setup.ports.url("forge"),
         "INBOX_URL": setup.ports.url("inbox"),
+        "OPENBAO_URL": setup.vault.url,
         "WEBHOOK_SECRET_FILE": webhook_secret_file(setup.keys),
         "GITHUB_WEBHOOK_SECRET_FILE": webhook_secret_file(setup.keys),
         "WEBHOOKS_KEY_FILE": setup.keys.path("webhooks.key"),

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from chassis.signing import SigningKey
 from contracts.application import Target
 from services.gateway.adapters import schema
 from services.gateway.adapters.catalog import BusCatalog
+from services.gateway.adapters.clusters import BusClusters
 from services.gateway.adapters.golden_paths import DirectoryOfGoldenPaths
 from services.gateway.adapters.jaeger import JaegerTraces
 from services.gateway.adapters.notifier import BusNotifier
@@ -59,6 +60,7 @@ from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.deploying import Deploying
+from services.gateway.handlers.entering import Entering
 from services.gateway.handlers.feedback import Listening
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.forge_events import Hearsay
@@ -92,7 +94,7 @@ def main() -> None:
     service = Service("gateway", ChassisSettings())
     settings = GatewaySettings()
     database = Database(DatabaseSettings(), application_name="gateway")
-    golden_paths = DirectoryOfGoldenPaths(settings.golden_paths)
+    golden_paths = DirectoryOfGoldenPaths(settings.golden_paths, has_caches=bool(settings.caches))
     run_log = StreamRunLog(service.bus)
     catalog = BusCatalog(service.bus)
     store = service.faults.around(PostgresRequests(database), "claim", of_claim)
@@ -135,6 +137,10 @@ def main() -> None:
         applications=Applications(asking, Target(frozenset(settings.ingresses), frozenset(settings.caches))),
         steering=steering,
         living=Living(settling, wishing),
+        entering=Entering(
+            wishing,
+            BusClusters(service.bus, settings.openbao_url, service.clock, settings.openbao_ca_file),
+        ),
         planning=planning,
         rollouts=Rollouts(rollouts, catalog, golden_paths, service.clock),
         webhooks=Webhooks(
@@ -197,7 +203,7 @@ def main() -> None:
 
     async def prepare() -> None:
         await database.open()
-        await database.migrate(resources.files(schema))
+        await database.require(schema.NEEDS)
         if not await tokens.adopt_admin(await anyio.to_thread.run_sync(_admin_token, settings.admin_token_file)):
             raise ValueError(
                 f"{settings.admin_token_file.name} holds no token of ours; delete it: the next start makes a new one"

@@ -68,6 +68,10 @@ class GatewaySettings(BaseSettings):
     """Holds what is shown to the runtime."""
     runtime_webhook_secret_file: Path | None = None
     """Holds the secret with which the runtime signs what it tells; without one none is heard."""
+    openbao_url: str = Field(default="http://127.0.0.1:8013", pattern=r"^https?://\S*[^\s/]$")
+    """Where logins of namespaces are opened, on a platform with a cluster; asked for nothing else."""
+    openbao_ca_file: Path | None = None
+    """Certificates to trust where OpenBao is served over TLS by a private authority."""
     requests_per_second: float = Field(default=50, gt=0)
     """What one principal may ask, on average."""
     requests_at_once: int = Field(default=200, ge=1)

@@ -5,14 +5,14 @@ Secrets are named as files. `AccessSettings` alone is what the provider's ordina
 
 import shlex
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.provisioner.adapters.git_command import GitKnobs
 from services.provisioner.adapters.terraform_workspace import TerraformKnobs
-from services.provisioner.domain import Platform
+from services.provisioner.domain import AwsPlatform, Platform
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +42,12 @@ class AccessSettings(BaseSettings):
     """The key of the HTTP server, below `apps.http.servers`, that gets the routes."""
     runtime_directory: Path | None = None
     """Where the local runtime keeps its slots."""
+    kubernetes_kubeconfig: Path | None = None
+    """A file in kubectl's format with the credentials for the cluster that environments get their namespaces in."""
+    kubernetes_context: str = ""
+    """The context of that file; empty means its current one."""
+    kubernetes_in_cluster: bool = False
+    """The cluster is the one that this process runs in, with its pod's service account; a kubeconfig goes first."""
 
 
 class ProvisionerSettings(AccessSettings):
@@ -72,10 +78,18 @@ class ProvisionerSettings(AccessSettings):
     """Which set of modules makes things real."""
     state_bucket: str = ""
     """An S3 bucket for Terraform's state (region and credentials by `terraform_passes`); empty keeps it on disk."""
+    aws: AwsPlatform | None = None
+    """The shared parts on AWS (JSON; `deploy/terraform/aws/README.md` names them); the target `aws` needs them."""
     ingress_address: str = "127.0.0.1"
-    """What an environment's DNS name points at."""
+    """What an environment's DNS name points at: an address, or on AWS the load balancer's DNS name."""
     ingress_port: int = 8015
     """The port people reach it on."""
+
+    @model_validator(mode="after")
+    def _target_is_described(self) -> Self:
+        if (self.target == "aws") != (self.aws is not None):
+            raise ValueError("SLIPWAY_PROVISIONER_AWS goes with SLIPWAY_PROVISIONER_TARGET=aws: set both or neither")
+        return self
 
     @property
     def terraform_knobs(self) -> TerraformKnobs:
@@ -112,4 +126,5 @@ class ProvisionerSettings(AccessSettings):
             database_name=self.postgres_database,
             forge_url=self.forge_url.rstrip("/"),
             state_bucket=self.state_bucket,
+            aws=self.aws,
         )

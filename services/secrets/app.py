@@ -1,12 +1,16 @@
 """The composition root: settings, adapters, handlers, service. Nothing connects before it runs."""
 
+from chassis.questions import answer_all
 from chassis.service import Service
 from chassis.settings import ChassisSettings
 from chassis.step_log import StepLog
+from contracts.clusters import RequestNamespaceAccess
+from services.secrets.adapters.clusters import OpenBaoClusters
 from services.secrets.adapters.log import LogHistory
 from services.secrets.adapters.openbao import OpenBao
 from services.secrets.adapters.vault import OpenBaoVault
 from services.secrets.handlers import Handlers
+from services.secrets.handlers.doorkeeper import Doorkeeper
 from services.secrets.settings import SecretsSettings
 from services.secrets.subscriptions import subscriptions
 
@@ -30,5 +34,23 @@ def main() -> None:
     )
     log = StepLog(service.bus, "secrets", service.clock)
     handlers = Handlers(vault=vault, history=LogHistory(service.bus), journal=log)
+    doorkeeper = Doorkeeper(vault, _clusters(openbao, settings))
+    service.prepare(
+        lambda: answer_all(service.bus, service.name, {RequestNamespaceAccess: doorkeeper.namespace_access})
+    )
     service.subscribe(subscriptions(handlers), on_waiting=log.waiting)
     service.run()
+
+
+def _clusters(openbao: OpenBao, settings: SecretsSettings) -> OpenBaoClusters | None:
+    if not settings.cluster_url:
+        return None
+    ca = settings.cluster_ca_file.read_text(encoding="ascii") if settings.cluster_ca_file is not None else ""
+    return OpenBaoClusters(
+        openbao,
+        server=settings.cluster_url,
+        certificate_authority=ca,
+        path=settings.cluster_login_path,
+        audience=settings.cluster_audience,
+        token_seconds=settings.cluster_token_seconds,
+    )

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
+from contracts.clusters import WrappedLogin
 from contracts.envelope import Event
 from contracts.values import Resource, Secrets
 from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, Record, StoredSecret
@@ -68,6 +69,15 @@ class Vault(Protocol):
     async def remove(self, resource: Resource) -> bool:
         """Remove one of the environment's belongings, a secret with all its versions; answers whether it was
         there."""
+        ...
+
+
+class Clusters(Protocol):
+    """Logins for the cluster that environments have their namespaces in."""
+
+    async def login(self, namespace: str) -> WrappedLogin:
+        """A login of the developers' account of a namespace, for this namespace alone and at most an hour; wrapped, so
+        that this service never sees it. Raises `PermanentError` for a namespace that is no environment's."""
         ...
 
 

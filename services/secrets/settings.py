@@ -22,5 +22,16 @@ class SecretsSettings(BaseSettings):
     """The database engine's connection under which environments have their schemas."""
     people_mounts: tuple[str, ...] = ("userpass", "oidc")
     """Auth mounts by whose names people are known: an owner is looked up as a login there."""
+    cluster_url: str = Field(default="", pattern=r"^(?:https://\S*[^\s/])?$")
+    """The Kubernetes cluster's address for developers; empty: this platform has none."""
+    cluster_ca_file: Path | None = None
+    """Certificates that developers trust there (PEM), where it has a private authority."""
+    cluster_login_path: str = Field(default="kubernetes/creds/slipway-developer", pattern=r"^[\w-]+/creds/[\w-]+$")
+    """The path of OpenBao's Kubernetes engine that creates tokens of the account `developer` in environments'
+    namespaces, and of nothing else (docs/how-to/kubectl.md)."""
+    cluster_audience: str = ""
+    """The audience of those tokens; empty: the one that the API server takes by itself."""
+    cluster_token_seconds: int = Field(default=3600, ge=600, le=3600)
+    """How long they open."""
     parallel_calls: int = Field(default=16, ge=1)
     """How many requests to OpenBao are under way at once."""

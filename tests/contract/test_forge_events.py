@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 
 import pytest
 
 from chassis.database import Database
 from chassis.settings import DatabaseSettings
 from deploy.embedded.testing import RunningPostgres, start_postgres
-from services.gateway.adapters import schema
 from services.gateway.adapters.memory import MemoryTokens
 from services.gateway.adapters.memory_forge_events import MemoryForgeEvents, MemoryMembers
 from services.gateway.adapters.memory_sessions import MemorySessions
@@ -59,7 +57,6 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     )
     database = Database(settings, application_name="test")
     await database.open()
-    await database.migrate(resources.files(schema))
     async with database.pool.connection() as connection:
         await connection.execute("TRUNCATE forge_events, pull_requests, tokens, sessions")
     yield Stores(

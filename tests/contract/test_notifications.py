@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
@@ -240,7 +239,6 @@ async def database_of(postgres: RunningPostgres) -> AsyncIterator[Database]:
     )
     database = Database(settings, application_name="test")
     await database.open()
-    await database.migrate(files("services.notifier.adapters.schema"))
     try:
         yield database
     finally:

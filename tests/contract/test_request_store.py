@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from decimal import Decimal
-from importlib import resources
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +14,6 @@ from chassis.failures import TransientError
 from chassis.settings import DatabaseSettings
 from contracts.events import AccessChange, Asked, Expiry, RunCommand
 from deploy.embedded.testing import RunningPostgres, start_postgres
-from services.gateway.adapters import schema
 from services.gateway.adapters.memory import MemoryDeliveries, MemoryRequests, MemoryTokens
 from services.gateway.adapters.postgres import PostgresRequests, PostgresTokens
 from services.gateway.adapters.postgres_deliveries import PostgresDeliveries
@@ -47,7 +45,6 @@ async def opened(postgres: RunningPostgres) -> Database:
     )
     database = Database(settings, application_name="test")
     await database.open()
-    await database.migrate(resources.files(schema))
     return database
 
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from importlib import resources
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +14,6 @@ from chassis.database import Database
 from chassis.settings import DatabaseSettings
 from contracts.values import Resource
 from deploy.embedded.testing import RunningPostgres, start_postgres
-from services.gateway.adapters import schema
 from services.gateway.adapters.memory_rollouts import MemoryRollouts
 from services.gateway.adapters.postgres_rollouts import PostgresRollouts
 from services.gateway.domain.rollouts import Member, Rehearsal, Rollout
@@ -41,7 +39,6 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[RolloutStore]:
     )
     database = Database(settings, application_name="test")
     await database.open()
-    await database.migrate(resources.files(schema))
     async with database.pool.connection() as connection:
         await connection.execute("TRUNCATE rollouts, rollout_members")
     yield PostgresRollouts(database)

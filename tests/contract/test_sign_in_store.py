@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from importlib import resources
 
 import pytest
 
 from chassis.database import Database
 from chassis.settings import DatabaseSettings
 from deploy.embedded.testing import RunningPostgres, start_postgres
-from services.gateway.adapters import schema
 from services.gateway.adapters.memory_sessions import (
     MemoryMachineCodes,
     MemoryPeople,
@@ -61,7 +59,6 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     )
     database = Database(settings, application_name="test")
     await database.open()
-    await database.migrate(resources.files(schema))
     with running.connect() as connection:
         connection.execute("TRUNCATE gateway.sessions, gateway.sign_ins, gateway.people, gateway.machine_codes")
     yield Stores(

@@ -65,7 +65,7 @@ def declared(name: str, block: str) -> set[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_modules_are_formatted(command: str) -> None:
-    directories = [str(PROJECT / "deploy" / "terraform" / "local"), str(PROJECT / "golden_paths")]
+    directories = [str(PROJECT / "deploy" / "terraform"), str(PROJECT / "golden_paths")]
     for directory in directories:
         done = subprocess.run(
             [*COMMANDS[command], "fmt", "-check", "-recursive", "-diff", directory],

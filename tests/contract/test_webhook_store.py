@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
-from importlib.resources import files
 from typing import Any
 from uuid import uuid4
 
@@ -49,7 +48,6 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     )
     database = Database(settings, application_name="test")
     await database.open()
-    await database.migrate(files("services.notifier.adapters.schema"))
     async with database.pool.connection() as connection:
         await connection.execute("TRUNCATE webhooks, webhook_deliveries, sent")
     try:

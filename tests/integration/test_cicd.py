@@ -27,10 +27,13 @@ from contracts.values import EnvironmentSpec, Receipt
 from deploy.embedded.local_http import answers
 from deploy.embedded.ports import free_port
 from deploy.embedded.testing import RunningNats, start_nats
+from services.cicd.adapters.golden_paths import parse_yaml
 from tests.integration.forge_process import ForgeProcess, forge_process
 from tests.stand_ins import running, start_module
 from tests.unit.cicd.events import KEY, deletion_requested, secrets_stored, spec, update_stored
 from tests.waiting import until
+
+_MANIFEST = Path(__file__).parents[2] / "golden_paths" / "nodejs-api" / "golden_path.yaml"
 
 E = TypeVar("E", bound=Event)
 TICKETS = "acme/feedback"
@@ -114,8 +117,14 @@ def _stored(wanted: EnvironmentSpec) -> SecretsStored:
     )
 
 
+def on_offer(name: str, **changes: str) -> EnvironmentSpec:
+    """A desired state with the golden path as it is published here."""
+    version = str(parse_yaml(_MANIFEST.read_text(encoding="utf-8"))["version"])
+    return spec(name, golden_path_version=version, **changes)
+
+
 async def test_secrets_stored_becomes_a_pipeline_and_a_deletion_takes_it_away(platform: Platform, log: Log) -> None:
-    stored = _stored(spec("bus-api"))
+    stored = _stored(on_offer("bus-api"))
     await log.say(stored)
 
     created = await log.hear(PipelineCreated, stored)
@@ -127,7 +136,7 @@ async def test_secrets_stored_becomes_a_pipeline_and_a_deletion_takes_it_away(pl
     repository = platform.forge.client().get_repo("acme/bus-api")
     assert repository.get_branch("main").commit.sha == created.data.pipeline.commit
 
-    deletion: EnvironmentDeletionRequested = deletion_requested(spec("bus-api"), stored.incarnation)
+    deletion: EnvironmentDeletionRequested = deletion_requested(on_offer("bus-api"), stored.incarnation)
     await log.say(deletion)
     removed = await log.hear(PipelineRemoved, deletion)
     assert [resource.id for resource in removed.data.receipt.removed] == ["acme/bus-api"]
@@ -151,13 +160,13 @@ async def test_what_cannot_be_done_is_said_undone_and_explained(platform: Platfo
 async def test_an_update_goes_on_in_the_same_repository_and_its_failure_leaves_it_as_it_was(
     platform: Platform, log: Log
 ) -> None:
-    before = spec("updated-api")
+    before = on_offer("updated-api")
     await log.say(stored := _stored(before))
     created = await log.hear(PipelineCreated, stored)
     repository = platform.forge.client().get_repo("acme/updated-api")
     repository.create_git_ref("refs/heads/trunk", created.data.pipeline.commit)
 
-    wanted = spec("updated-api", branch="trunk")
+    wanted = on_offer("updated-api", branch="trunk")
     await log.say(asked := update_stored(wanted, before, "updated-api", stored.incarnation))
     updated = await log.hear(PipelineCreated, asked)
 

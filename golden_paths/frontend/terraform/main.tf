@@ -16,6 +16,17 @@ module "namespace" {
     instances  = tostring(var.instances)
     memory_mib = tostring(var.memory_mib)
   }
+  platform = var.platform
+}
+
+module "monitoring" {
+  source = "../../../deploy/terraform/local/monitoring"
+
+  name        = var.name
+  incarnation = var.incarnation
+  kind        = var.kind
+  namespace   = module.namespace.namespace
+  platform    = var.platform
 }
 
 module "dns" {
@@ -25,6 +36,7 @@ module "dns" {
   incarnation = var.incarnation
   zone        = var.platform.zone
   target      = var.platform.ingress_address
+  platform    = var.platform
 }
 
 module "ingress" {
@@ -36,4 +48,6 @@ module "ingress" {
   public_port = var.platform.ingress_port
   clone_url   = var.clone_url
   branch      = var.branch
+  namespace   = module.namespace.namespace
+  platform    = var.platform
 }

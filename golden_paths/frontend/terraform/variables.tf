@@ -49,6 +49,8 @@ variable "platform" {
     database_host   = string
     database_port   = number
     database_name   = string
+    # What only the modules of a cloud need; each module says which parts.
+    aws = optional(any)
   })
 }
 

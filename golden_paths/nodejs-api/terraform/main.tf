@@ -16,6 +16,17 @@ module "namespace" {
     instances  = tostring(var.instances)
     memory_mib = tostring(var.memory_mib)
   }
+  platform = var.platform
+}
+
+module "monitoring" {
+  source = "../../../deploy/terraform/local/monitoring"
+
+  name        = var.name
+  incarnation = var.incarnation
+  kind        = var.kind
+  namespace   = module.namespace.namespace
+  platform    = var.platform
 }
 
 module "database" {
@@ -27,6 +38,20 @@ module "database" {
   host        = var.platform.database_host
   port        = var.platform.database_port
   database    = var.platform.database_name
+  kind        = var.kind
+  platform    = var.platform
+}
+
+module "cache" {
+  source = "../../../deploy/terraform/local/cache"
+  count  = var.cache ? 1 : 0
+
+  name        = var.name
+  incarnation = var.incarnation
+  kind        = var.kind
+  namespace   = module.namespace.namespace
+  role        = module.namespace.role
+  platform    = var.platform
 }
 
 module "dns" {
@@ -36,6 +61,7 @@ module "dns" {
   incarnation = var.incarnation
   zone        = var.platform.zone
   target      = var.platform.ingress_address
+  platform    = var.platform
 }
 
 module "ingress" {
@@ -47,4 +73,6 @@ module "ingress" {
   public_port = var.platform.ingress_port
   clone_url   = var.clone_url
   branch      = var.branch
+  namespace   = module.namespace.namespace
+  platform    = var.platform
 }

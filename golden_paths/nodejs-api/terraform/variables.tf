@@ -49,6 +49,8 @@ variable "platform" {
     database_host   = string
     database_port   = number
     database_name   = string
+    # What only the modules of a cloud need; each module says which parts.
+    aws = optional(any)
   })
 }
 
@@ -57,6 +59,12 @@ variable "platform" {
 variable "database" {
   description = "Whether the environment has a schema of its own."
   type        = bool
+}
+
+variable "cache" {
+  description = "Whether the environment has a cache of its own."
+  type        = bool
+  default     = false
 }
 
 variable "instances" {

@@ -16,6 +16,17 @@ module "namespace" {
     instances  = tostring(var.instances)
     memory_mib = tostring(var.memory_mib)
   }
+  platform = var.platform
+}
+
+module "monitoring" {
+  source = "../../../deploy/terraform/local/monitoring"
+
+  name        = var.name
+  incarnation = var.incarnation
+  kind        = var.kind
+  namespace   = module.namespace.namespace
+  platform    = var.platform
 }
 
 module "database" {
@@ -26,4 +37,18 @@ module "database" {
   host        = var.platform.database_host
   port        = var.platform.database_port
   database    = var.platform.database_name
+  kind        = var.kind
+  platform    = var.platform
+}
+
+module "cache" {
+  source = "../../../deploy/terraform/local/cache"
+  count  = var.cache ? 1 : 0
+
+  name        = var.name
+  incarnation = var.incarnation
+  kind        = var.kind
+  namespace   = module.namespace.namespace
+  role        = module.namespace.role
+  platform    = var.platform
 }

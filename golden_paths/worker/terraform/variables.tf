@@ -49,10 +49,18 @@ variable "platform" {
     database_host   = string
     database_port   = number
     database_name   = string
+    # What only the modules of a cloud need; each module says which parts.
+    aws = optional(any)
   })
 }
 
 # The golden path's own parameters; golden_path.yaml says who may set them and what they default to.
+
+variable "cache" {
+  description = "Whether the environment has a cache of its own."
+  type        = bool
+  default     = false
+}
 
 variable "instances" {
   description = "How many copies of the application run."

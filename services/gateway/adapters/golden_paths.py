@@ -23,6 +23,8 @@ _log = structlog.get_logger(__name__)
 MANIFEST: Final = "golden_path.yaml"
 LOOKED_UP_SECONDS: Final = 1.0
 """How long a look at the directory counts: it costs a thread, and many ask at once."""
+CACHE: Final = "cache"
+"""The parameter of golden paths that asks for a cache."""
 _Stamp = tuple[int, int]
 
 
@@ -32,6 +34,8 @@ class DirectoryOfGoldenPaths:
 
     directory: Path
     now: Callable[[], float] = monotonic
+    has_caches: bool = False
+    """Whether the platform can give an environment a cache; where it cannot, nobody may ask for one."""
     _read: dict[Path, tuple[_Stamp, GoldenPath | None]] = field(default_factory=dict)
     _offered: tuple[float, dict[str, GoldenPath]] | None = None
     _looking: asyncio.Task[dict[str, GoldenPath]] | None = None
@@ -72,7 +76,10 @@ class DirectoryOfGoldenPaths:
         stamp = (status.st_mtime_ns, status.st_size)
         known = self._read.get(manifest)
         if known is None or known[0] != stamp:
-            known = (stamp, _load(manifest))
+            path = _load(manifest)
+            if path is not None and not self.has_caches:
+                path = path.model_copy(update={"overridable": tuple(n for n in path.overridable if n != CACHE)})
+            known = (stamp, path)
             self._read[manifest] = known
         return known[1]
 

@@ -14,6 +14,7 @@ from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.deploying import Deploying
+from services.gateway.handlers.entering import Entering
 from services.gateway.handlers.feedback import Listening
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.forge_events import Hearsay
@@ -42,6 +43,7 @@ class Gateway:
     applications: Applications
     steering: Steering
     living: Living
+    entering: Entering
     planning: Planning
     rollouts: Rollouts
     webhooks: Webhooks

@@ -54,6 +54,7 @@ _KNOWN: Final[Mapping[str, tuple[int, str]]] = {
     "webhook_not_active": (409, "The webhook is not active"),
     "not_deployable": (409, "Nothing can be deployed there"),
     "no_such_release": (409, "There is no such release"),
+    "no_cluster": (409, "There is no cluster"),
     "no_runtime": (409, "Applications run elsewhere"),
     "too_large": (413, "The request is too large"),
     "unsupported_media_type": (415, "The request is of a type that is not read"),

@@ -45,14 +45,24 @@ from services.gateway.ports.services import (
     Wake,
     Workshop,
 )
-from services.gateway.ports.surroundings import GoldenPaths, NothingToGoBackToError, Runtime, Traces, TraceSpan
+from services.gateway.ports.surroundings import (
+    Clusters,
+    EnvironmentGoneError,
+    GoldenPaths,
+    NothingToGoBackToError,
+    Runtime,
+    Traces,
+    TraceSpan,
+)
 
 __all__ = [
     "Catalog",
     "Chronicle",
+    "Clusters",
     "DeadLetter",
     "DeadLetters",
     "Deliveries",
+    "EnvironmentGoneError",
     "ForgeEvents",
     "FullError",
     "GoldenPaths",

@@ -1,11 +1,13 @@
-"""What else stands around the platform: golden paths, the runtime of applications, the trace store."""
+"""What else stands around the platform: golden paths, the runtime of applications, a cluster, the trace store."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from contracts.deployments import DeploymentOutcome, OutputLine, ReleaseOrder, Rollback, SlotView
 from contracts.golden_path import GoldenPath
+from services.gateway.domain.kubeconfigs import ClusterLogin
 
 
 class GoldenPaths(Protocol):
@@ -40,6 +42,19 @@ class Runtime(Protocol):
 
     def output(self, environment: str, lines: int, *, follow: bool) -> AsyncIterator[OutputLine]:
         """The last lines that the application printed, and with `follow` each one from now on, for ever."""
+        ...
+
+
+class EnvironmentGoneError(Exception):
+    """The secret store does not know this life of the environment any more."""
+
+
+class Clusters(Protocol):
+    """Logins for the cluster in which environments have their namespaces."""
+
+    async def login(self, environment: str, incarnation: UUID, namespace: str, person: str) -> ClusterLogin:
+        """A login that opens this namespace alone, for an hour at most. Raises `NoClusterError` and
+        `EnvironmentGoneError`."""
         ...
 
 

@@ -9,6 +9,7 @@ from chassis.failures import PermanentError
 from services.provisioner.ports import Files
 
 _SOURCE: Final = re.compile(rb'(?m)^(\s*source\s*=\s*)"\.\./\.\./\.\./deploy/terraform/local/([a-z][a-z0-9-]*)"')
+_NEIGHBOUR: Final = re.compile(rb'(?m)^\s*source\s*=\s*"\.\./([a-z][a-z0-9-]*)"')
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -16,7 +17,7 @@ class DirectoryGoldenPaths:
     """The port `GoldenPaths` over `<golden paths>/<name>/terraform` and `<modules>/<target>/<module>`.
 
     A golden path names the `local` modules by their path in this repository, so that it can be validated where it
-    stands. In a snapshot they are its neighbours, and they are those of `target`.
+    stands. In a snapshot they are its neighbours, and they are those of `target`, with what they use of each other.
     """
 
     def __init__(self, golden_paths: Path, modules: Path, target: str) -> None:
@@ -41,7 +42,9 @@ class DirectoryGoldenPaths:
         for name, content in _terraform_files(directory).items():
             needed |= {found[2].decode() for found in _SOURCE.finditer(content)}
             files[f"environment/{name}"] = _SOURCE.sub(rb'\1"../\2"', content)
-        for module in sorted(needed):
+        waiting = sorted(needed)
+        while waiting:
+            module = waiting.pop(0)
             found = _terraform_files(self._modules / module)
             if not found:
                 raise PermanentError(
@@ -50,6 +53,9 @@ class DirectoryGoldenPaths:
                     next_step="Tell the team that answers for the golden path.",
                 )
             files |= {f"{module}/{name}": content for name, content in found.items()}
+            used = {name[1].decode() for content in found.values() for name in _NEIGHBOUR.finditer(content)}
+            waiting += sorted(used - needed)
+            needed |= used
         return files
 
 

@@ -45,6 +45,7 @@ from services.provisioner.adapters.terraform_workspace import (
     scratch,
     write,
 )
+from services.provisioner.domain import on_local_state
 from services.provisioner.ports import Applied, Files, Line, Report
 
 _Result = TypeVar("_Result")
@@ -142,7 +143,7 @@ class TerraformInfrastructure:
             if not new:
                 copy_state(self._knobs.directory / environment / STATE, directory / STATE)
             with self._serving(directory, _nobody_listens, switch, self._knobs.plan_timeout_seconds) as run:
-                return run.look(files)
+                return run.look(on_local_state(files) if new else files)
 
     @contextmanager
     def _serving(

@@ -62,6 +62,11 @@ class _Spec(EnvironmentSpec):
     runtime: None = None
 
 
+_WRITTEN: Final = set(EnvironmentSpec.model_fields) - {"name", "runtime"}
+"""What a newer release may have added to a spec is carried on in events, and never written where it could not be read
+again."""
+
+
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # chosen when it is imported
     """Writes what it must escape in double quotes: PyYAML's other styles lose the breaks of Unicode. libyaml's emitter
     takes a quarter of the time; PyYAML has it in every wheel, but not where it was built without."""
@@ -85,7 +90,7 @@ def write_manifest(spec: EnvironmentSpec, incarnation: UUID) -> bytes:
         "apiVersion": _API_VERSION,
         "kind": _KIND,
         "metadata": {"name": spec.name, "incarnation": str(incarnation)},
-        "spec": spec.model_dump(mode="json", exclude={"name", "runtime"}, exclude_none=True),
+        "spec": spec.model_dump(mode="json", include=_WRITTEN, exclude_none=True),
     }
     return yaml.dump(manifest, Dumper=_Dumper, sort_keys=True, allow_unicode=True).encode()
 

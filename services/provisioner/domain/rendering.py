@@ -7,13 +7,14 @@ parameters, which are plain words.
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
 from chassis.failures import PermanentError
-from contracts.values import EnvironmentSpec
+from contracts.values import EnvironmentSpec, Kind
 from services.provisioner.domain.manifest import MANIFEST, incarnation_in, read_manifest, write_manifest
 from services.provisioner.ports import Files
 
@@ -26,6 +27,72 @@ OUTPUTS: Final = ("url", "hostname", "namespace", "database")
 _RENDERED: Final = (MANIFEST, ROOT_MODULE, VARIABLES)
 _META_ARGUMENTS: Final = frozenset({"source", "version", "providers", "count", "for_each", "depends_on", "lifecycle"})
 _VARIABLE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+_REQUIRED_PROVIDERS: Final = {"aws": {"source": "hashicorp/aws", "version": ">= 6.0, < 7.0"}}
+
+
+_AWS_TAGS: Final = {
+    "slipway:environment": "${var.name}",
+    "slipway:incarnation": "${var.incarnation}",
+    "slipway:kind": "${var.kind}",
+    "slipway:owner": "${var.owner}",
+    "slipway:team": "${var.team}",
+    "slipway:repository": "${var.repository}",
+    "slipway:cost": "${var.team}/${var.name}",
+}
+"""Whose a thing is and who pays; the bill is split by `slipway:cost` once it is a cost allocation tag."""
+_AWS_PROVIDER: Final = {
+    "region": "${var.platform.aws.region}",
+    "allowed_account_ids": ["${var.platform.aws.account_id}"],
+    "default_tags": [{"tags": "${merge(var.platform.aws.tags, local.tags)}"}],
+}
+"""Credentials come from the process's environment, never from here."""
+
+
+@dataclass(frozen=True)
+class AwsPlatform:
+    """The shared parts of a platform on AWS, as environments see them; `deploy/terraform/aws/README.md` says how each
+    is used. An empty text means that there is none."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    """A misspelt name of what may be left out would be left out."""
+
+    region: str
+    account_id: str
+    """The only account that anything is ever made in."""
+    vpc_id: str
+    vpc_cidr_block: str
+    availability_zones: tuple[str, ...]
+    cluster_name: str
+    cluster_security_group_id: str
+    oidc_provider_arn: str
+    oidc_issuer: str
+    zone_id: str
+    load_balancer_zone_id: str
+    load_balancer_cidr_blocks: tuple[str, ...]
+    certificate_arn: str
+    own_database_kinds: tuple[Kind, ...]
+    """Which kinds of environments get a database instance of their own; the others get a schema in the shared one."""
+    load_balancer_scheme: Literal["internal", "internet-facing"] = "internal"
+    ingress_class: str = "alb"
+    ingress_group: str = "slipway"
+    subnet_ipam_pool_id: str = ""
+    subnet_cidr_block: str = ""
+    subnet_route_table_id: str = ""
+    database_instance_class: str = "db.t4g.medium"
+    database_engine_version: str = "17"
+    database_deletion_protection: bool = False
+    cache_most_gb: int = 1
+    egress_ports: tuple[int, ...] = (443,)
+    private_ports: tuple[int, ...] = (5432, 6379, 6380, 8200)
+    monitoring_namespace: str = "monitoring"
+    service_monitor_labels: Mapping[str, str] = field(default_factory=dict)
+    permissions_boundary_arn: str = ""
+    alarm_topic_arn: str = ""
+    portal_url: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """On everything that can carry tags, beside those that say whose it is."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +108,8 @@ class Platform:
     forge_url: str
     state_bucket: str = ""
     """An S3 bucket for Terraform's state; empty keeps it on the provisioner's disk."""
+    aws: AwsPlatform | None = None
+    """None where environments are not made on AWS."""
 
 
 def render(spec: EnvironmentSpec, incarnation: UUID, modules: Files, platform: Platform) -> Files:
@@ -51,7 +120,9 @@ def render(spec: EnvironmentSpec, incarnation: UUID, modules: Files, platform: P
     variables = _variables(spec, incarnation, platform)
     files = {
         MANIFEST: write_manifest(spec, incarnation),
-        ROOT_MODULE: _root_module(tuple(sorted(variables)), _json(_backend(spec.name, platform))),
+        ROOT_MODULE: _root_module(
+            tuple(sorted(variables)), _json(_backend(spec.name, platform)), aws=platform.aws is not None
+        ),
         VARIABLES: _json(variables),
     }
     return files | {f"{MODULES}/{path}": content for path, content in modules.items()}
@@ -70,6 +141,15 @@ def render_again(spec: EnvironmentSpec, incarnation: UUID, committed: Files, pla
         return None
     kept = {path: content for path, content in committed.items() if path not in _RENDERED}
     return kept | dict(render(spec, incarnation, {}, platform))
+
+
+def on_local_state(files: Files) -> Files:
+    """The same directory with its state on disk: a plan against nothing must not find what a bucket knows."""
+    root = json.loads(files.get(ROOT_MODULE, b"{}"))
+    if "s3" not in root.get("terraform", {}).get("backend", {}):
+        return files
+    root["terraform"]["backend"] = {"local": {"path": "../terraform.tfstate"}}
+    return dict(files) | {ROOT_MODULE: _json(root)}
 
 
 def incarnation_of(files: Files) -> str | None:
@@ -125,7 +205,8 @@ def _variables(spec: EnvironmentSpec, incarnation: UUID, platform: Platform) -> 
             "database_host": platform.database_host,
             "database_port": platform.database_port,
             "database_name": platform.database_name,
-        },
+        }
+        | ({"aws": asdict(platform.aws)} if platform.aws is not None else {}),
     }
     for name in spec.parameters:
         if name in given or name in _META_ARGUMENTS or not _VARIABLE_NAME.fullmatch(name):
@@ -143,14 +224,16 @@ def _backend(name: str, platform: Platform) -> dict[str, Any]:
     if not platform.state_bucket:
         return {"local": {"path": "../terraform.tfstate"}}
     key = f"environments/{name}/terraform.tfstate"
-    return {"s3": {"bucket": platform.state_bucket, "key": key, "use_lockfile": True, "encrypt": True}}
+    where = {"bucket": platform.state_bucket, "key": key}
+    region = {"region": platform.aws.region} if platform.aws is not None else {}
+    return {"s3": where | region | {"use_lockfile": True, "encrypt": True}}
 
 
 @lru_cache(maxsize=64)
-def _root_module(variables: tuple[str, ...], backend: bytes) -> bytes:
+def _root_module(variables: tuple[str, ...], backend: bytes, *, aws: bool) -> bytes:
     """A root module that hands every variable on to the golden path's module and its outputs back. Many environments
     have the same."""
-    module = {
+    module: dict[str, Any] = {
         "terraform": {
             "required_version": ">= 1.5",
             "backend": json.loads(backend),
@@ -161,6 +244,10 @@ def _root_module(variables: tuple[str, ...], backend: bytes) -> bytes:
         },
         "output": {name: {"value": f"${{module.environment.{name}}}"} for name in OUTPUTS},
     }
+    if aws:
+        module["terraform"]["required_providers"] = _REQUIRED_PROVIDERS
+        module["provider"] = {"aws": _AWS_PROVIDER}
+        module["locals"] = {"tags": _AWS_TAGS}
     return _json(module)
 
 

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from chassis.failures import TransientError
+from chassis.failures import PermanentError, TransientError
+from contracts.clusters import WrappedLogin
 from contracts.envelope import Event
 from contracts.values import Receipt, Resource, Secrets
 from services.secrets import domain
@@ -204,3 +205,22 @@ class MemoryJournal:
     async def line(self, event: Event, text: str) -> None:
         """Keep a line."""
         self.lines.append((event, text))
+
+
+class MemoryClusters:
+    """Logins of namespaces. `namespaces` are those that are environments'; what was wrapped lies in `wrapped`."""
+
+    def __init__(self, *namespaces: str) -> None:
+        self.namespaces = set(namespaces)
+        self.away = False
+        self.wrapped: dict[str, SecretStr] = {}
+
+    async def login(self, namespace: str) -> WrappedLogin:
+        """See the port."""
+        if self.away:
+            raise TransientError("the secret store is away")
+        if namespace not in self.namespaces:
+            raise PermanentError("openbao_refused", f"{namespace} is no environment's", next_step="Report this.")
+        wrapping_token = f"s.wrapping-{len(self.wrapped)}"
+        self.wrapped[wrapping_token] = SecretStr(f"token-of-{namespace}-{len(self.wrapped)}")
+        return WrappedLogin(server="https://cluster.test", wrapping_token=wrapping_token)

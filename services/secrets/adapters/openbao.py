@@ -81,6 +81,17 @@ class OpenBao:
         (`cas`, `metadata_cas`) does not hold."""
         return await self._call("POST", path, body, timeout_seconds=timeout_seconds) or {}
 
+    async def write_wrapped(self, path: str, body: dict[str, Any], *, seconds: int) -> str:
+        """Write, and have the reply kept by OpenBao: answers the token that opens it, once, within `seconds`."""
+        request = partial(self._client.adapter.request, "POST", f"/v1/{path}", json=body, wrap_ttl=f"{seconds}s")
+        if self._client.token is None:
+            await self._log_in(None)
+        try:
+            answer = await self._request("POST", path, request)
+        except exceptions.InvalidPath as error:
+            raise _nothing_at(path) from error
+        return str(answer["wrap_info"]["token"])
+
     async def delete(self, path: str) -> None:
         """Delete; a path that is gone already is no failure."""
         await self._call("DELETE", path, missing_is_none=True)
@@ -177,11 +188,7 @@ class OpenBao:
         except exceptions.InvalidPath as error:
             if missing_is_none:
                 return None
-            raise PermanentError(
-                "openbao_path_missing",
-                f"OpenBao has nothing at {path}",
-                next_step="The platform team compares OpenBao's mounts with docs/architecture; `make up` makes them.",
-            ) from error
+            raise _nothing_at(path) from error
         return answer.get("data") if isinstance(answer, dict) else None
 
     async def _request(
@@ -260,6 +267,14 @@ def _translated(error: Exception, method: str, path: str) -> Exception:
     if isinstance(error, requests.ConnectionError | requests.Timeout):
         return TransientError(f"OpenBao does not answer ({type(error).__name__})")
     return TransientError(f"OpenBao could not answer {method} {path}: {type(error).__name__}")
+
+
+def _nothing_at(path: str) -> PermanentError:
+    return PermanentError(
+        "openbao_path_missing",
+        f"OpenBao has nothing at {path}",
+        next_step="The platform team compares OpenBao's mounts with docs/architecture; `make up` makes them.",
+    )
 
 
 def _refusal(error: exceptions.VaultError, method: str, path: str) -> Exception:

@@ -46,13 +46,13 @@ class Place:
         return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
     with forge_process(tmp_path_factory.mktemp("forge")) as process:
         yield client_of(process)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
     program = os.environ.get(EMULATOR)
     if not program:
@@ -76,7 +76,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
         yield GitHubForge(f"http://localhost:{port}", SecretStr(token), pause_seconds=(0, 0))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def github() -> Forge:
     token = os.environ.get(LIVE_TOKEN)
     if not token or not os.environ.get(LIVE_ORGANISATION):

@@ -10,7 +10,7 @@ from tests.contract.pipelines.workbench import Workbench, client_of
 from tests.integration.forge_process import ForgeProcess, forge_process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForgeProcess]:
     with forge_process(tmp_path_factory.mktemp("forge")) as forge:
         yield forge

@@ -86,6 +86,7 @@ class Workbench:
         self.forge = forge
         self.published = published
         shutil.copytree(ROOT / "golden_paths" / "nodejs-api", published / "nodejs-api")
+        self.publish(spec().golden_path_version)
 
     def publish(self, version: str) -> None:
         """Another version of the golden path takes the place of the one there is."""

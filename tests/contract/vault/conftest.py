@@ -11,13 +11,13 @@ from tests.contract.vault.worlds import RealWorld, TwinWorld, World, a_session
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgres]:
     with start_postgres(tmp_path_factory.mktemp("postgres")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def openbao(tmp_path_factory: pytest.TempPathFactory, postgres: RunningPostgres) -> Iterator[RunningOpenBao]:
     with start_openbao(tmp_path_factory.mktemp("openbao"), postgres) as running:
         yield running

@@ -66,6 +66,40 @@ async def test_a_fault_fires_once_at_its_point_and_for_its_environment_alone(tmp
     assert store.kept == pointed.kept == ["other", "demo", "demo"]
 
 
+def test_one_death_is_that_of_every_fault_whose_point_the_call_reaches(tmp_path: Path) -> None:
+    """What a fold has committed is not folded again: whoever is left out here would never come to the point."""
+    for name in ("demo", "other", "third"):
+        _arm(tmp_path, name)
+    _dies(
+        tmp_path,
+        "store = Faults.of_process('gateway').around(Store(), 'keep', lambda _: [*about('demo'), *about('other')])",
+        "asyncio.run(store.keep('both'))",
+    )
+    assert _names(tmp_path) == ["demo.fired", "other.fired", "third.armed"]
+
+
+def _arm(directory: Path, name: str) -> None:
+    fault = Fault(service="gateway", kind="thing_asked", point="after_effect", environment=name)
+    (directory / f"{name}.armed").write_text(fault.model_dump_json())
+
+
+def _dies(faults: Path, *lines: str) -> None:
+    """A process that does this is killed before it has done it all."""
+    imports = (
+        "import asyncio",
+        "from tests.unit.chassis.test_faults import Store, about",
+        "from chassis.faults import Faults",
+    )
+    code = "\n".join((*imports, *lines, "print('alive')"))
+    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[3]), VARIABLE: str(faults)}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False, text=True)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, ""), ended.stderr
+
+
+def _names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
 async def test_there_is_no_point_after_an_effect_that_did_not_happen(tmp_path: Path) -> None:
     fired = lay(tmp_path, environment="ref*")
     assert not await Faults("gateway", tmp_path).around(Store(), "keep", about).keep("refused")
@@ -81,16 +115,29 @@ def test_a_fault_of_somebody_else_does_not_match(change: dict[str, str]) -> None
 
 def test_a_process_dies_at_its_point_and_has_marked_the_fault_before(tmp_path: Path) -> None:
     fired = lay(tmp_path, action="die", point="before_effect")
-    code = (
-        "import asyncio\nfrom tests.unit.chassis.test_faults import Store, about\n"
-        "from chassis.faults import Faults\n"
-        "store = Faults.of_process('gateway').around(Store(), 'keep', about)\n"
-        "asyncio.run(store.keep('demo'))\nprint('alive')\n"
+    _dies(
+        tmp_path,
+        "store = Faults.of_process('gateway').around(Store(), 'keep', about)",
+        "asyncio.run(store.keep('demo'))",
     )
-    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[3]), VARIABLE: str(tmp_path)}
-    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False, text=True)
-    assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, ""), ended.stderr
     assert fired.exists()
+
+
+def test_a_death_waits_for_an_effect_under_way_after_which_another_fault_waits(tmp_path: Path) -> None:
+    """It may be done already, though nobody knows yet: it is not done again, so its point would not come again."""
+    for name in ("quick", "slow"):
+        _arm(tmp_path, name)
+    _dies(
+        tmp_path,
+        "class Slow:",
+        "    async def keep(self, name):",
+        "        await asyncio.sleep(0.1 if name == 'slow' else 0)",
+        "store = Faults.of_process('gateway').around(Slow(), 'keep', about)",
+        "async def both():",
+        "    await asyncio.gather(store.keep('slow'), store.keep('quick'))",
+        "asyncio.run(both())",
+    )
+    assert _names(tmp_path) == ["quick.fired", "slow.fired"]
 
 
 def test_what_a_publish_and_a_fold_are_about_is_read_from_the_subjects() -> None:

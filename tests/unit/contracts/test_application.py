@@ -80,7 +80,7 @@ spec:
         name="orders",
         golden_path="nodejs-api",
         runtime="nodejs-20",
-        parameters={"database": True, "instances": 2},
+        parameters={"database": True, "cache": False, "instances": 2},
         repository="acme/orders",
         branch="main",
         path="services/orders",
@@ -285,7 +285,8 @@ def test_a_cache_is_given_where_the_target_and_the_golden_path_have_one() -> Non
     assert translated(published=published, target=CLOUD, cache="redis").parameters == {"cache": True}
     assert translated(published=published, target=CLOUD, cache="none").parameters == {"cache": False}
     assert "this platform has no redis" in str(refused(published=published, cache="redis"))
-    assert "nodejs-api has no redis" in str(refused(target=CLOUD, cache="redis"))
+    assert "cache" not in translated(published=published, target=CLOUD).parameters
+    assert "frontend has no redis" in str(refused(target=CLOUD, goldenPath="frontend", cache="redis"))
 
 
 @pytest.mark.parametrize("golden_path", sorted(PUBLISHED))

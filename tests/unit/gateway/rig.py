@@ -35,6 +35,7 @@ from services.gateway.adapters.memory import (
     MemoryTokens,
 )
 from services.gateway.adapters.memory_chronicle import MemoryChronicle, MemoryWorkshop
+from services.gateway.adapters.memory_clusters import MemoryClusters
 from services.gateway.adapters.memory_forge_events import MemoryForgeEvents, MemoryMembers
 from services.gateway.adapters.memory_log import MemoryLog
 from services.gateway.adapters.memory_notifier import MemoryNotifier
@@ -64,6 +65,7 @@ from services.gateway.handlers.applications import Applications
 from services.gateway.handlers.asking import Asking
 from services.gateway.handlers.dead_letters import DeadLetterDesk
 from services.gateway.handlers.deploying import Deploying
+from services.gateway.handlers.entering import Entering
 from services.gateway.handlers.feedback import Listening
 from services.gateway.handlers.following import Following
 from services.gateway.handlers.forge_events import Hearsay
@@ -168,11 +170,13 @@ class Rig:
             telling=self.telling,
         )
         self.runtime = MemoryRuntime(self.clock, UUID(int=1))
+        self.clusters = MemoryClusters(self.clock)
         self.gateway = Gateway(
             asking=self.asking,
             applications=Applications(self.asking, LOCAL),
             steering=self.steering,
             living=self.living,
+            entering=Entering(self.wishing, self.clusters),
             planning=self.planning,
             rollouts=self.rollouts,
             webhooks=Webhooks(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chassis.identity import EventKey
+from contracts.parameters import ParameterError
 from contracts.queries import StepDuration
 from services.gateway.adapters.golden_paths import DirectoryOfGoldenPaths
 from services.gateway.ports import DeadLetter
@@ -84,6 +85,18 @@ async def test_the_golden_paths_of_this_repository_are_on_offer() -> None:
     assert await paths.find("../secrets") is None
 
 
+async def test_a_cache_may_be_asked_for_only_where_the_platform_has_caches() -> None:
+    without, having = (DirectoryOfGoldenPaths(GOLDEN_PATHS, has_caches=has) for has in (False, True))
+    for name in ("nodejs-api", "worker"):
+        there, elsewhere = await having.find(name), await without.find(name)
+        assert there is not None
+        assert elsewhere is not None
+        assert there.resolve("preview", {"cache": True})["cache"] is True
+        assert elsewhere.resolve("preview", {})["cache"] is False
+        with pytest.raises(ParameterError, match="cannot be chosen"):
+            elsewhere.resolve("preview", {"cache": True})
+
+
 async def test_a_new_version_is_on_offer_a_second_later_and_a_broken_manifest_hides_nobody_else(tmp_path: Path) -> None:
     manifest = (GOLDEN_PATHS / "nodejs-api" / "golden_path.yaml").read_text()
     for name in ("nodejs-api", "broken", "liar"):
@@ -94,9 +107,9 @@ async def test_a_new_version_is_on_offer_a_second_later_and_a_broken_manifest_hi
     (tmp_path / "liar" / "golden_path.yaml").write_text(manifest)
     now = [0.0]
     paths = DirectoryOfGoldenPaths(tmp_path, lambda: now[0])
-    assert [path.version for path in await paths.all()] == ["1.0.0"]
-    ours.write_text(manifest.replace("version: 1.0.0", "version: 1.10.0"))
-    assert [path.version for path in await paths.all()] == ["1.0.0"]
+    assert [path.version for path in await paths.all()] == ["1.1.0"]
+    ours.write_text(manifest.replace("version: 1.1.0", "version: 1.10.0"))
+    assert [path.version for path in await paths.all()] == ["1.1.0"]
     now[0] += 1.1
     assert [path.version for path in await paths.all()] == ["1.10.0"]
     ours.write_text("name: [")

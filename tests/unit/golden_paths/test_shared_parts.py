@@ -89,7 +89,8 @@ def test_a_module_or_output_that_both_have_is_used_in_the_same_words(name: str) 
     assert 'module "namespace" {' in shared
     for opening in shared:
         # The model's database can be left out; whoever has no choice has no count.
-        assert re.sub(r"^  count .*\n", "", block(model, opening), flags=re.MULTILINE) == block(other, opening)
+        theirs, ours = (re.sub(r"^  count .*\n", "", block(one, opening), flags=re.MULTILINE) for one in (model, other))
+        assert theirs == ours
     for opening in ('variable "instances" {', 'variable "memory_mib" {'):
         assert block(text_of(MODEL, "terraform/variables.tf"), opening) == block(
             text_of(name, "terraform/variables.tf"), opening

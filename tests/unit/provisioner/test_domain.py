@@ -13,9 +13,11 @@ from services.provisioner.domain import (
     author_of,
     incarnation_of,
     infrastructure_of,
+    on_local_state,
     render,
 )
 from services.provisioner.ports import Applied
+from tests.aws_samples import PLATFORM as ON_AWS
 from tests.machines import GOLDEN_PATHS, PROJECT, incarnation, spec_of
 
 PLATFORM = Platform("slipway.localhost", "127.0.0.1", 8015, "127.0.0.1", 8012, "apps", "http://127.0.0.1:8018")
@@ -54,6 +56,28 @@ def test_the_state_is_on_disk_or_in_a_bucket_with_a_lock() -> None:
     }
 
 
+def test_a_local_platform_is_told_of_no_cloud_and_aws_of_its_own() -> None:
+    local, aws = (render(spec_of("demo-api"), incarnation(1), {}, one) for one in (PLATFORM, ON_AWS))
+    given = json.loads(local["terraform.tfvars.json"])["platform"]
+    assert set(given) == {
+        "zone", "ingress_address", "ingress_port", "database_host", "database_port", "database_name"
+    }  # fmt: skip
+    assert set(json.loads(local["main.tf.json"])) == {"terraform", "variable", "module", "output"}
+    assert json.loads(aws["terraform.tfvars.json"])["platform"]["aws"]["region"] == "eu-central-1"
+    root = json.loads(aws["main.tf.json"])
+    assert root["terraform"]["backend"]["s3"]["region"] == "eu-central-1"
+    assert set(root["provider"]) == {"aws"}
+    assert b"demo-api" not in aws["main.tf.json"].replace(b"environments/demo-api/", b""), "tags are variables"
+
+
+def test_a_plan_against_nothing_reads_no_bucket() -> None:
+    local, aws = (render(spec_of("demo-api"), incarnation(1), {}, one) for one in (PLATFORM, ON_AWS))
+    assert on_local_state(local) is local
+    looked_at = json.loads(on_local_state(aws)["main.tf.json"])
+    assert looked_at["terraform"]["backend"] == {"local": {"path": "../terraform.tfstate"}}
+    assert looked_at["module"] == json.loads(aws["main.tf.json"])["module"]
+
+
 @pytest.mark.parametrize("name", ["source", "count", "name", "platform"])
 def test_a_parameter_may_not_take_a_name_that_terraform_or_the_platform_needs(name: str) -> None:
     with pytest.raises(PermanentError) as refused:
@@ -83,7 +107,8 @@ def test_a_login_without_an_address_gets_one_that_leads_nowhere() -> None:
 
 async def test_a_snapshot_holds_the_golden_path_and_just_the_modules_it_names() -> None:
     files = await GOLDEN_PATHS.modules("nodejs-api")
-    assert {path.split("/")[0] for path in files} == {"environment", "database", "dns", "ingress", "namespace"}
+    modules = {"cache", "database", "dns", "ingress", "monitoring", "namespace"}
+    assert {path.split("/")[0] for path in files} == {"environment", *modules}
     assert b"deploy/terraform" not in b"".join(files.values())
     assert b'source = "../database"' in files["environment/main.tf"]
 

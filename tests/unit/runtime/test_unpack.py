@@ -102,6 +102,7 @@ def test_what_would_leave_or_is_no_file_is_refused(tmp_path: Path, entries: list
 @pytest.mark.parametrize(
     "packed",
     [b"", b"nonsense", gzip.compress(b"nonsense" * 200), zlib.compress(b"x"), archive({"a": "b"})[:-20], b"\x1f\x8b"],
+    ids=["nothing", "nonsense", "gzip of nonsense", "zlib", "cut short", "a magic number alone"],
 )
 def test_what_is_no_archive_is_refused(tmp_path: Path, packed: bytes) -> None:
     with pytest.raises(RefusedError):

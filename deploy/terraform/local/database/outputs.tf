@@ -22,3 +22,13 @@ output "role" {
   description = "The role that owns the schema; leased logins are its members."
   value       = slipway_database.this.name
 }
+
+output "instance" {
+  description = "The environment's own database server; null: its schema is in the shared one."
+  value       = null
+}
+
+output "master_secret" {
+  description = "Where the own server's first credential is kept; null: there is no such server."
+  value       = null
+}

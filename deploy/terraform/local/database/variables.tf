@@ -27,3 +27,20 @@ variable "database" {
   description = "The database that holds the environments' schemas."
   type        = string
 }
+
+variable "kind" {
+  description = "preview, staging or production."
+  type        = string
+  default     = "preview"
+
+  validation {
+    condition     = contains(["preview", "staging", "production"], var.kind)
+    error_message = "A kind is preview, staging or production."
+  }
+}
+
+variable "platform" {
+  description = "The platform's shared parts; nothing more of them is needed on one machine."
+  type        = any
+  default     = null
+}

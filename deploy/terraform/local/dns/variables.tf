@@ -28,3 +28,9 @@ variable "ttl_seconds" {
   type        = number
   default     = 60
 }
+
+variable "platform" {
+  description = "The platform's shared parts; nothing more of them is needed on one machine."
+  type        = any
+  default     = null
+}

@@ -32,3 +32,21 @@ variable "branch" {
   description = "The branch that deploys to this environment."
   type        = string
 }
+
+variable "namespace" {
+  description = "Where the environment's deployments live."
+  type        = string
+  default     = ""
+}
+
+variable "health_path" {
+  description = "The path at which the application says that it lives."
+  type        = string
+  default     = "/healthz"
+}
+
+variable "platform" {
+  description = "The platform's shared parts; nothing more of them is needed on one machine."
+  type        = any
+  default     = null
+}

@@ -17,3 +17,9 @@ variable "labels" {
   description = "Whose the namespace is, and what is deployed into it."
   type        = map(string)
 }
+
+variable "platform" {
+  description = "The platform's shared parts; nothing more of them is needed on one machine."
+  type        = any
+  default     = null
+}

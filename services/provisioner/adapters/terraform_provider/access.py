@@ -19,6 +19,7 @@ from chassis.settings import read_secret
 from services.provisioner.settings import AccessSettings
 
 from .caddy import CaddyAdmin
+from .kubernetes_cluster import ClusterAccess
 
 _BIND_KEY: Final = re.compile(
     r'key\s+"?(?P<name>[^"\s{]+)"?\s*\{\s*algorithm\s+"?(?P<algorithm>[\w.-]+)"?\s*;\s*'
@@ -57,12 +58,13 @@ class DnsAccess:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Everything the four resources reach; None means that this machine does not offer it."""
+    """Everything the resources reach; None means that this machine does not offer it."""
 
     postgres: PostgresAccess | None = None
     dns: DnsAccess | None = None
     ingress: CaddyAdmin | None = None
     runtime: Path | None = None
+    kubernetes: ClusterAccess | None = None
 
 
 def read_tsig_key(path: Path) -> tuple[str, str, SecretStr]:
@@ -109,4 +111,13 @@ def access_from(settings: AccessSettings) -> Access:
         )
     if settings.caddy_socket:
         ingress = CaddyAdmin(settings.caddy_socket, server=settings.caddy_server)
-    return Access(postgres=postgres, dns=dns, ingress=ingress, runtime=settings.runtime_directory)
+    kubernetes = None
+    if settings.kubernetes_kubeconfig or settings.kubernetes_in_cluster:
+        kubernetes = ClusterAccess(settings.kubernetes_kubeconfig, settings.kubernetes_context)
+    return Access(
+        postgres=postgres,
+        dns=dns,
+        ingress=ingress,
+        runtime=settings.runtime_directory,
+        kubernetes=kubernetes,
+    )

@@ -22,7 +22,8 @@ from chassis.failures import TransientError
 from .access import Access
 from .database import DatabaseResource
 from .dns_record import DnsRecordResource
-from .marks import Busy, Mark, Refused
+from .kubernetes_objects import KubernetesObjectsResource
+from .marks import Busy, Refused
 from .namespace import NamespaceResource
 from .resource import MarkedResource
 from .route import RouteResource
@@ -30,11 +31,11 @@ from .route import RouteResource
 #: The address in `required_providers`. The host resolves nowhere and is never asked: the provider is attached.
 PROVIDER_SOURCE: Final = "slipway.localhost/platform/slipway"
 PROVIDER_VERSION: Final = "1.0.0"
-_KINDS: Final = (DatabaseResource, DnsRecordResource, RouteResource, NamespaceResource)
+_KINDS: Final = (DatabaseResource, DnsRecordResource, RouteResource, NamespaceResource, KubernetesObjectsResource)
 
 
 class SlipwayProvider(Provider):  # type: ignore[misc] # tf has no types
-    """`slipway`, with its four resources."""
+    """`slipway`, with its resources."""
 
     def __init__(
         self,
@@ -49,6 +50,8 @@ class SlipwayProvider(Provider):  # type: ignore[misc] # tf has no types
         self.parent_context = parent_context
         self.taken: dict[tuple[str, str], str] = {}
         """What was ours and is somebody else's by now: why, by type and identifier."""
+        self.stopping = threading.Event()
+        """Terraform was told to stop: whatever waits for something outside gives up."""
         self._deeds = 0
         self._changed = threading.Condition()
 
@@ -80,7 +83,7 @@ class SlipwayProvider(Provider):  # type: ignore[misc] # tf has no types
             return None
         with self._directly(type_name):
             try:
-                found = resource.look(Mark(values["environment"], values["incarnation"]), values)
+                found = resource.look(resource.mark_of(values), values)
             except Refused:
                 return None
             return None if found is None else resource.identify(values)
@@ -102,7 +105,7 @@ class SlipwayProvider(Provider):  # type: ignore[misc] # tf has no types
             return
         with self._directly(type_name):
             try:
-                resource.remove(Mark(values["environment"], values["incarnation"]), values)
+                resource.remove(resource.mark_of(values), values)
             except Refused:
                 return
 
@@ -144,5 +147,5 @@ class SlipwayProvider(Provider):  # type: ignore[misc] # tf has no types
         return []
 
     def get_resources(self) -> list[type[Resource]]:
-        """The four kinds."""
+        """Every kind."""
         return list(_KINDS)

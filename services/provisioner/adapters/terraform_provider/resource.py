@@ -42,6 +42,8 @@ class MarkedResource(Resource):  # type: ignore[misc] # tf has no types
 
     NAME: ClassVar[str]
     VERSION: ClassVar[int] = 1
+    ENVIRONMENT: ClassVar[str] = "environment"
+    """The attribute that names the environment."""
 
     def __init__(self, provider: SlipwayProvider) -> None:
         """`provider` carries the access, the tracer and the count of deeds under way."""
@@ -95,7 +97,7 @@ class MarkedResource(Resource):  # type: ignore[misc] # tf has no types
             version=cls.VERSION,
             attributes=[
                 Attribute("id", String(), computed=True),
-                Attribute("environment", String(), required=True, requires_replace=True),
+                Attribute(cls.ENVIRONMENT, String(), required=True, requires_replace=True),
                 Attribute("incarnation", String(), required=True, requires_replace=True),
                 *cls.attributes(),
             ],
@@ -105,9 +107,11 @@ class MarkedResource(Resource):  # type: ignore[misc] # tf has no types
         """Refuse values that no mark, name or route could carry, before anything is made."""
         super().validate(diags, type_name, config)
         # Unknown values are of other types: the library's own, or msgpack's where Terraform knows something of them.
-        known: State = {name: value for name, value in config.items() if isinstance(value, str | int | float | dict)}
+        known: State = {
+            name: value for name, value in config.items() if isinstance(value, str | int | float | dict | list)
+        }
         try:
-            Mark(known.get("environment", "x"), known.get("incarnation", "x"))
+            Mark(known.get(self.ENVIRONMENT, "x"), known.get("incarnation", "x"))
             self.check(known)
         except ValueError as wrong:
             diags.add_error(REFUSED_INPUT, str(wrong))
@@ -159,7 +163,7 @@ class MarkedResource(Resource):  # type: ignore[misc] # tf has no types
         if len(parts) != 3:
             ctx.diagnostics.add_error(REFUSED_INPUT, "The id to import is <environment>/<incarnation>/<name>.")
             return None
-        wanted = {"environment": parts[0], "incarnation": parts[1]} | self.from_key(parts[2])
+        wanted = {self.ENVIRONMENT: parts[0], "incarnation": parts[1]} | self.from_key(parts[2])
 
         def look(mark: Mark) -> State | None:
             found = self.look(mark, wanted)
@@ -167,13 +171,18 @@ class MarkedResource(Resource):  # type: ignore[misc] # tf has no types
 
         return self._deed("import", ctx.diagnostics, wanted, look, None)
 
+    @classmethod
+    def mark_of(cls, state: State) -> Mark:
+        """Whose the thing with these attributes is to be. Raises KeyError or ValueError where they do not say."""
+        return Mark(state[cls.ENVIRONMENT], state["incarnation"])
+
     # -- the template --
 
     def _ensured(self, mark: Mark, wanted: State) -> State:
         return self._owned(mark, self.ensure(mark, wanted))
 
     def _owned(self, mark: Mark, state: State) -> State:
-        owned = state | {"environment": mark.environment, "incarnation": mark.incarnation}
+        owned = state | {self.ENVIRONMENT: mark.environment, "incarnation": mark.incarnation}
         return owned | {"id": self.identify(owned)}
 
     def _deed(
@@ -192,7 +201,7 @@ class MarkedResource(Resource):  # type: ignore[misc] # tf has no types
                 context=self._provider.parent_context,
                 kind=SpanKind.CLIENT,
                 attributes={
-                    "slipway.environment": str(state.get("environment")),
+                    "slipway.environment": str(state.get(self.ENVIRONMENT)),
                     "terraform.resource_type": f"slipway_{self.NAME}",
                     "terraform.action": verb,
                 },
@@ -200,7 +209,7 @@ class MarkedResource(Resource):  # type: ignore[misc] # tf has no types
             ) as span,
         ):
             try:
-                return deed(Mark(state["environment"], state["incarnation"]))
+                return deed(self.mark_of(state))
             except Exception as failure:  # noqa: BLE001 - the one place where a failure becomes a diagnostic
                 summary, detail = explain(failure, self.NAME)
                 span.set_status(Status(StatusCode.ERROR, summary))

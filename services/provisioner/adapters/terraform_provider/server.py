@@ -42,6 +42,15 @@ class _Stdio(grpc_stdio_pb2_grpc.GRPCStdioServicer):  # type: ignore[misc] # gen
         return iter(())
 
 
+class _Servicer(ProviderServicer):  # type: ignore[misc] # tf has no types
+    """The framework's, which would take a request to stop without telling anybody."""
+
+    def StopProvider(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's
+        """Terraform was interrupted: deeds end as usual, waits are called off."""
+        self.app.stopping.set()
+        return super().StopProvider(request, context)
+
+
 class ProviderServer:
     """A context manager: inside it, Terraform commands started with `environment` reach `provider`."""
 
@@ -57,7 +66,7 @@ class ProviderServer:
             ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="terraform-provider"),
             options=[("grpc.so_reuseport", 0)],
         )
-        tfplugin_pb2_grpc.add_ProviderServicer_to_server(ProviderServicer(provider), self._server)
+        tfplugin_pb2_grpc.add_ProviderServicer_to_server(_Servicer(provider), self._server)
         grpc_controller_pb2_grpc.add_GRPCControllerServicer_to_server(_Controller(), self._server)
         grpc_stdio_pb2_grpc.add_GRPCStdioServicer_to_server(_Stdio(), self._server)
 

@@ -1,0 +1,13 @@
+terraform {
+  required_version = ">= 1.5"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 6.0, < 7.0"
+    }
+    slipway = {
+      source  = "slipway.localhost/platform/slipway"
+      version = "~> 1.0"
+    }
+  }
+}
