@@ -12,13 +12,15 @@ BIN := $(VENV)/bin
 # The first Python that is new enough; `make install PYTHON=...` takes another.
 PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
+# How many processes run tests beside each other; 0 runs them in one, for a debugger.
+JOBS ?= 2
 # Named after the content of the lock: a changed lock is installed once, an unchanged one never again.
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 PLATFORM := $(BIN)/python -m deploy.embedded
 
 .PHONY: help
 help: ## List what can be done
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
 install: $(STAMP) ## Install what requirements.lock names into .venv
@@ -70,11 +72,16 @@ reset: installed ## Stop the platform and delete everything it has (asks first)
 
 .PHONY: test
 test: $(STAMP) $(if $(ARGS),,lint) ## Lint, then run every test; only some: make test ARGS=tests/unit
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 .PHONY: faults
 faults: $(STAMP) ## Kill services and parts at every point of every step, and look from outside (SEED=… MINUTES=… at random)
 	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+.PHONY: cluster-test
+cluster-test: $(STAMP) ## Kill replicas and servers of a bus of three under load (REPLICAS=2 CREATIONS=200)
+	@SLIPWAY_CLUSTER_REPLICAS=$(or $(REPLICAS),2) SLIPWAY_CLUSTER_CREATIONS=$(or $(CREATIONS),200) \
+		$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## Run the benchmarks

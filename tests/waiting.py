@@ -6,13 +6,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
+LONG_ENOUGH_SECONDS = 60.0
+"""Only what fails takes so long: a deadline is no measure of speed, and other tests run beside this one."""
 
 
 @overload
 async def until(condition: Callable[[], Awaitable[T | None]], *, within_seconds: float = ..., what: str = ...) -> T: ...
 @overload
 async def until(condition: Callable[[], T | None], *, within_seconds: float = ..., what: str = ...) -> T: ...
-async def until(condition: Callable[[], Any], *, within_seconds: float = 20.0, what: str = "the condition") -> Any:
+async def until(
+    condition: Callable[[], Any], *, within_seconds: float = LONG_ENOUGH_SECONDS, what: str = "the condition"
+) -> Any:
     """The first true value of `condition`. Raises AssertionError after `within_seconds`."""
     try:
         async with asyncio.timeout(within_seconds):

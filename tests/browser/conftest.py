@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import structlog
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.stack import Stack
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+PATIENCE_MS = 30_000
+"""Only what fails takes so long: other tests run beside these."""
+STATUSES = ("Failed to load resource: the server responded", "Response Status Error Code")
+"""How the browser and htmx tell of an answer that is a refusal, or "not yet". It is the page's to show, and no fault of
+the page."""
 
 
 @pytest.fixture(scope="package")
@@ -21,6 +26,7 @@ def chromium() -> Iterator[Browser]:
         pytest.skip(f"there is no browser at {CHROMIUM}: install Debian's `chromium`, or name another in CHROMIUM")
     # Python's own way to show an error lists every local variable: minutes, for a log with hundreds of events.
     structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         yield browser
@@ -50,7 +56,7 @@ class Visit:
     def window(self, session: str | None, **options: object) -> Page:
         """A new window, signed in with this session."""
         context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         if session is not None:
             context.add_cookies([{"name": "slipway_session", "value": session, "url": self.stack.url}])
         self.contexts.append(context)
@@ -60,8 +66,7 @@ class Visit:
         return page
 
     def _hear(self, kind: str, text: str) -> None:
-        # A status is the page's to show; it is no fault of the page.
-        if kind in {"error", "warning"} and "Failed to load resource: the server responded" not in text:
+        if kind in {"error", "warning"} and not text.startswith(STATUSES):
             self.complaints.append(text)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from tests.stand_ins import wait_until
 FIRST_DEPLOYMENT_SECONDS = 180.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The running platform with `demo-api` on it. A test that stops it starts it again."""
     demo = begin_demo(tmp_path_factory.mktemp("demo") / "home")
@@ -29,7 +29,7 @@ def _is_settled(demo: Demo) -> bool:
     return shown["deployment"] == "failed" or (shown["deployment"], shown["running"]) == ("deployed", "healthy")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def neighbour(demo: Demo) -> str:
     """A second environment that nobody touches."""
     demo.create("neighbour")

@@ -62,6 +62,8 @@ def _seen(demo: Demo) -> dict[str, Any]:
     }
 
 
+# The platform is stopped and started three times, and asked about everything in between.
+@pytest.mark.timeout(600)
 def test_a_wiped_platform_comes_back_from_its_backup(demo: Demo, tmp_path: Path) -> None:
     passphrase, file = tmp_path / "passphrase", tmp_path / "file"
     passphrase.write_text("correct horse battery staple\n")

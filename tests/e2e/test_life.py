@@ -4,8 +4,11 @@ One environment of each golden path goes through most of it, so that little is m
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.embedded import leftovers
 from tests.e2e.outside import GOLDEN_PATH, Demo
 from tests.stand_ins import wait_until
 
@@ -82,12 +85,26 @@ def test_a_manifest_makes_an_environment_and_then_says_that_nothing_is_to_do(dem
     assert "schema" in demo.things_of("applied")
 
 
+@contextmanager
+def _paused(demo: Demo, module: str) -> Iterator[None]:
+    """One of the platform's processes does nothing for a while."""
+    (process,) = [one for one in leftovers.find(demo.home) if one.cmdline()[-2:] == ["-m", module]]
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
 def test_a_run_is_called_off_leaves_nothing_and_is_tried_again(demo: Demo) -> None:
     name = "hesitant"
-    begun = demo.slipway("-o", "json", "create", name, "--template", "worker", "--no-wait").json
-    cancelled = demo.slipway("-o", "json", "cancel", begun["run"]["id"])
+    with _paused(demo, "services.cicd"):  # or the run might be over before it is called off
+        begun = demo.slipway("-o", "json", "create", name, "--template", "worker", "--no-wait").json
+        cancelled = demo.slipway("cancel", begun["run"]["id"], "--no-wait")
     assert cancelled.code == 0, cancelled
-    assert (cancelled.json["run"]["called_off_by"], cancelled.json["run"]["left_behind"]) == ("admin", [])
+    wait_until(lambda: demo.runs(name)[0]["state"] in {"failed", "succeeded"})
+    (run,) = demo.runs(name)
+    assert (run["called_off_by"], run["left_behind"]) == ("admin", [])
     assert demo.things_of(name) == set()
     assert demo.slipway("retry", name).code == 0
     assert demo.show(name)["state"] == "ready"

@@ -71,10 +71,10 @@ async def _run(on: FaultPlatform, options: argparse.Namespace, say: Say) -> Repo
         if options.seed is not None:
             return await random_mode.run(caller, say, seed=options.seed, minutes=options.minutes)
         only = tuple(one for one in OPERATIONS if not options.only or one in options.only)
-        matrix = Matrix(caller, say, only=only)
+        matrix = Matrix(caller, say, only=only, points=options.point)
         if not options.part:
             await matrix.services()
-        if options.part or not options.services_alone:
+        if options.part or not (options.services_alone or options.point):
             await matrix.parts(options.part)
         await matrix.control()
         return matrix.report
@@ -101,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     parts = sorted({lane.part for lane in LANES})
     parser.add_argument(
         "--part", action="append", default=[], choices=parts, help="kill this part alone, and no service"
+    )
+    parser.add_argument(
+        "--point", action="append", default=[], help="services alone, at points that are called so (may be repeated)"
     )
     parser.add_argument("--services-alone", action="store_true", help="kill no parts")
     parser.add_argument("--seed", type=_number, help="in any order, under load, as this number says")

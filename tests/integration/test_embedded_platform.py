@@ -84,7 +84,8 @@ def _at(path: Path) -> Iterator[OnThisMachine]:
     try:
         yield machine
     finally:
-        machine.run("reset", "-y")
+        if machine.home.root.exists():
+            machine.run("reset", "-y")
         leftovers.end(machine.processes)
 
 
@@ -260,8 +261,14 @@ def test_a_busy_port_is_named_with_its_holder_and_the_way_out(machine: OnThisMac
 
 
 @pytest.mark.parametrize("base", [str(EPHEMERAL_START - 5), "60000", "80", "-1", "eight", "8000 ", "٨٠٠٠"])
-def test_a_base_that_would_collide_or_is_no_number_is_refused(machine: OnThisMachine, base: str) -> None:
-    code, output = machine.run("up", SLIPWAY_PORT_BASE=base)
+def test_a_base_that_would_collide_or_is_no_number_is_refused_with_one_that_will_do(base: str) -> None:
+    with pytest.raises(PlatformError, match="will not do") as refused:
+        Ports.parse(base)
+    assert "SLIPWAY_PORT_BASE=9000" in refused.value.remedy
+
+
+def test_a_refused_base_ends_the_command_before_anything_is_made(machine: OnThisMachine) -> None:
+    code, output = machine.run("up", SLIPWAY_PORT_BASE=str(EPHEMERAL_START - 5))
     assert code == 1
     assert "What to do" in output
     assert not machine.home.root.exists()

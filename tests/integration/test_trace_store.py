@@ -305,6 +305,28 @@ def _varint(value: int) -> bytes:
         (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"links": 7}]}]}]}', JSON, 400),
         (b'{"resourceSpans": NaN}', JSON, 400),
     ],
+    # Said here: bodies are long, and what gzip makes is another every second.
+    ids=[
+        "no protobuf",
+        "a length beyond the end",
+        "a text cut short",
+        "a field that is none",
+        "too many spans",
+        "no gzip",
+        "a gzip bomb",
+        "a gzip cut short",
+        "an encoding that nobody knows",
+        "too long",
+        "a type that nobody knows",
+        "nested without end",
+        "null",
+        "a number for a list",
+        "a number for an object",
+        "an id that is no hexadecimal",
+        "an id that is a number",
+        "a number for links",
+        "not a number",
+    ],
 )
 def test_hostile_bodies_get_a_4xx(url: str, body: bytes, headers: dict[str, str], status: int) -> None:
     answer = httpx.post(f"{url}/v1/traces", content=body, headers=headers)
