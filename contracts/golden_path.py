@@ -202,11 +202,12 @@ class GoldenPath(Strict):
         may not be set, and a kind that the golden path does not offer."""
         if kind not in self.kinds:
             raise ParameterError("kind", f"{self.name} offers {', '.join(self.kinds)}")
-        for name in chosen:
-            if name in self.parameters.properties and name not in self.overridable:
+        unchosen = self.parameters.defaults() | self.defaults.parameters.get(kind, {})
+        for name, value in chosen.items():
+            # Who says again what holds anyway, as an answer of ours does, chooses nothing.
+            if name in unchosen and name not in self.overridable and value != unchosen[name]:
                 raise ParameterError(name, "is set by the platform and cannot be chosen")
-        of_kind = self.defaults.parameters.get(kind, {})
-        return self.parameters.defaults() | of_kind | self.parameters.check(chosen)
+        return unchosen | self.parameters.check(chosen)
 
     def form(self, kind: Kind) -> dict[str, Any]:
         """JSON Schema (2020-12) of what a developer may set for this kind, with the defaults they get otherwise."""

@@ -44,7 +44,7 @@ def is_up_to_date(service: str, settings: DatabaseSettings) -> bool:
 def bring_up(service: str, settings: DatabaseSettings) -> list[str]:
     """Add what a schema lacks, then take away what nobody reads any more. Answers lines for a person, none where there
     was nothing to do. Raises `chassis.migrations.MigrationError`."""
-    return expand(service, settings) + contract(service, settings)
+    return expand(service, settings) + _take_away(service, settings)[0]
 
 
 def expand(service: str, settings: DatabaseSettings) -> list[str]:
@@ -57,11 +57,17 @@ def expand(service: str, settings: DatabaseSettings) -> list[str]:
 
 def contract(service: str, settings: DatabaseSettings) -> list[str]:
     """Take away what nobody reads any more: when the last process of the old release is gone."""
+    gone, waiting = _take_away(service, settings)
+    return gone + waiting
+
+
+def _take_away(service: str, settings: DatabaseSettings) -> tuple[list[str], list[str]]:
+    """What was taken away, and what waits with the reason."""
     from chassis import migrations  # noqa: PLC0415 - as above
 
     came = migrations.contract(settings, scripts(service))
     gone = [f"{service}: took away {', '.join(came.applied)}"] if came.applied else []
-    return gone + [f"{service}: {change} waits: {reason}" for change, reason in came.held_back.items()]
+    return gone, [f"{service}: {change} waits: {reason}" for change, reason in came.held_back.items()]
 
 
 def status(service: str, settings: DatabaseSettings) -> list[str]:

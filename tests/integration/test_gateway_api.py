@@ -70,7 +70,7 @@ async def test_an_accepted_environment_is_there_at_once(api: httpx.AsyncClient, 
     assert accepted["links"]["trace"] == f"http://traces.test/trace/{accepted['trace_id']}"
     [event] = await events_of(buses["gateway"], environment)
     assert isinstance(event, EnvironmentRequested)
-    assert event.data.spec.parameters == {"database": True, "instances": 1, "memory_mib": 256}
+    assert event.data.spec.parameters == {"cache": False, "database": True, "instances": 1, "memory_mib": 256}
     assert str(event.id) == accepted["run"]["id"] == run.json()["id"]
 
 

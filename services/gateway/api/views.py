@@ -364,6 +364,7 @@ def _asked(spec: EnvironmentSpec) -> dict[str, Any]:
         "owner": spec.owner,
         "repository": spec.repository,
         "branch": spec.branch,
-        "parameters": spec.parameters,
+        # In one order: what was kept and read again shall look as it did.
+        "parameters": dict(sorted(spec.parameters.items())),
         "expires_at": spec.expires_at,
     }
