@@ -5,8 +5,7 @@ Invariants
 - A message that is not one of ours (malformed, misplaced, forged) is laid aside and its neighbours do not notice.
 - Exactly one place, `failures.decide`, says what a failure means.
 - No message is dropped: it ends acknowledged, handed back with a delay, or laid aside.
-- What a newer release said and this one cannot read is left to a newer process of the same service, which shares the
-  durable while one replaces the other.
+- What a newer release said and this one cannot read is left to a newer process (`leaving`).
 """
 
 import asyncio
@@ -28,6 +27,7 @@ from chassis.bus import Bus, ConflictError
 from chassis.failures import RETRY_DELAYS_SECONDS, GiveUp, PermanentError, Retry, decide
 from chassis.heartbeat import Heartbeat
 from chassis.identity import EventKey
+from chassis.leaving import Leaving
 from chassis.looking import Sight, is_first_copy, is_just_stored, look
 from chassis.publishing import Publisher
 from chassis.pulling import Pull
@@ -43,10 +43,6 @@ E = TypeVar("E", bound=Event)
 
 _OTHER: Final = "other"
 """What the metrics call a kind of event that a service does not hear."""
-LEFT_SINCE_HEADER: Final = "Slipway-Left-Since"
-"""Seconds since 1970 at which a message was first left to a newer process."""
-LEFT_FOR_SECONDS: Final = 86400.0
-"""How long a message is left for. After a day no release is on its way any more; a dead letter shows it to somebody."""
 DELIVERIES_BEFORE_POISON: Final = 12
 """A message that was delivered this often without ever being settled is taken to kill whoever handles it."""
 
@@ -117,7 +113,7 @@ class Consumer:
     _heartbeat: Heartbeat = field(init=False)
     _pulls: list[Pull] = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
-    _left: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _leaving: Leaving = field(init=False)
     _draining: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -125,6 +121,7 @@ class Consumer:
         self._meters = {kind: metrics.Meter(self.service, kind) for kind in (*self._rows, _OTHER)}
         self._slots = asyncio.Semaphore(self.workers)
         self._heartbeat = Heartbeat(self.ack_wait_seconds)
+        self._leaving = Leaving(self.bus, self.service, self._heartbeat, self.leave_seconds)
         self._pulls = [self._subscribe(spec) for spec in self.durables]
 
     def _subscribe(self, spec: ConsumerSpec) -> Pull:
@@ -165,10 +162,7 @@ class Consumer:
             await pull.stop()
         for subscriber in self.bus.broker.subscribers:
             await subscriber.stop()
-        if self._left:
-            for task in self._left:
-                task.cancel()
-            await asyncio.wait(self._left)
+        await self._leaving.stop()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace_seconds)
             for task in late:
@@ -218,8 +212,8 @@ class Consumer:
             event = self.read(raw.data)
             self._check(event, raw.subject)
         except (ValidationError, _MisplacedError) as error:
-            if is_genuine(raw.data, _original(raw.subject), self.key.derive) and _may_be_left(raw):
-                self._leave(raw)
+            if is_genuine(raw.data, subjects.original(raw.subject), self.key.derive) and self._leaving.may(raw):
+                self._leaving.leave(raw)
                 return "left"
             await self._lay_aside(raw, "malformed" if isinstance(error, ValidationError) else "forged", error)
             await raw.ack()
@@ -327,43 +321,13 @@ class Consumer:
 
     def _check(self, event: Event, subject: str) -> None:
         """Refuse an event that stands on the wrong subject, or whose id does not follow from its cause."""
-        original = _original(subject)
+        original = subjects.original(subject)
         if subjects.of(event) != original:
             raise _MisplacedError(f"an event {event.type} of {event.subject} stands on {original}")
         if event.id != self.key.derive(event.causation_id, event.kind):
             raise _MisplacedError("the event's id does not follow from its cause")
         if event.kind not in self._rows:
             raise _MisplacedError(f"{self.service} does not hear {event.kind}")
-
-    def _leave(self, raw: Msg) -> None:
-        """Leave a message to a newer process of this service, without keeping a worker from its work."""
-        _log.warning("left a message to a newer release", subject=raw.subject, sequence=raw.metadata.sequence.stream)
-        task = asyncio.create_task(self._put_back(raw))
-        self._left.add(task)
-        task.add_done_callback(self._left.discard)
-
-    async def _put_back(self, raw: Msg) -> None:
-        """After a while put a copy where dead letters are sent back to, and acknowledge. A copy has no attempts behind
-        it; a message that was handed back would come to whoever can read it with none left."""
-        place = raw.metadata
-        self._heartbeat.add(~id(raw), raw.in_progress)
-        try:
-            await asyncio.sleep(self.leave_seconds)
-            await self.bus.publish(
-                subjects.replay(self.service, _original(raw.subject)),
-                raw.data,
-                stream=subjects.REPLAYS,
-                message_id=f"left-{self.service}-{place.stream}-{place.sequence.stream}",
-                headers={LEFT_SINCE_HEADER: _left_since(raw)},
-            )
-            await raw.ack()
-        except asyncio.CancelledError:
-            await raw.nak()
-        except Exception as error:  # noqa: BLE001 - as in `_work`
-            _log.warning("could not leave a message", subject=raw.subject, error=str(error))
-            await raw.nak(delay=self.leave_seconds)
-        finally:
-            self._heartbeat.remove(~id(raw))
 
     async def _lay_aside(self, raw: Msg, reason: str, error: Exception) -> None:
         if isinstance(error, ValidationError):
@@ -388,20 +352,6 @@ async def _as_it_is(raw: Msg) -> NatsMessage:
     """For FastStream: nothing of a message is its business. Its own parser would take it for one that nobody is to
     acknowledge."""
     return NatsMessage(raw_message=raw, body=raw.data)
-
-
-def _original(subject: str) -> str:
-    """Where a message stood before it was sent back."""
-    return subject.split(".", 2)[2] if subject.startswith("replay.") else subject
-
-
-def _left_since(raw: Msg) -> str:
-    return (raw.headers or {}).get(LEFT_SINCE_HEADER) or str(int(time.time()))
-
-
-def _may_be_left(raw: Msg) -> bool:
-    since = _left_since(raw)
-    return since.isdecimal() and time.time() - int(since) < LEFT_FOR_SECONDS
 
 
 def _stop_if_called_off(row: Subscription[Any], sight: Sight) -> None:

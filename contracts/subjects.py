@@ -88,6 +88,11 @@ def replay(service: str, original: str) -> str:
     return f"replay.{service}.{original}"
 
 
+def original(subject: str) -> str:
+    """Where a message stood before it was sent back; a subject that is no `replay` is its own."""
+    return subject.split(".", 2)[2] if subject.startswith("replay.") else subject
+
+
 def query(name: str, service: str = "catalog") -> str:
     """A question to a service (request/reply)."""
     return f"query.{service}.{name}"

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from deploy.embedded import leftovers
 from tests.e2e.outside import GOLDEN_PATH, Demo
 from tests.stand_ins import wait_until
@@ -88,12 +90,20 @@ def test_a_manifest_makes_an_environment_and_then_says_that_nothing_is_to_do(dem
 @contextmanager
 def _paused(demo: Demo, module: str) -> Iterator[None]:
     """One of the platform's processes does nothing for a while."""
-    (process,) = [one for one in leftovers.find(demo.home) if one.cmdline()[-2:] == ["-m", module]]
+    (process,) = [one for one in leftovers.find(demo.home) if _command(one)[-2:] == ["-m", module]]
     process.suspend()
     try:
         yield
     finally:
         process.resume()
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Nothing for one that has ended meanwhile: somebody's Terraform comes and goes."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def test_a_run_is_called_off_leaves_nothing_and_is_tried_again(demo: Demo) -> None:

@@ -229,7 +229,7 @@ async def test_a_kind_that_only_the_successor_hears_waits_for_it(nats: RunningNa
         await Publisher(secrets, "secrets", KEY, SystemClock()).say(SecretsRevoked, undone, request)
 
         def is_left() -> bool:
-            return bool(old.consumer._left)
+            return bool(old.consumer._leaving._tasks)
 
         await until(is_left, what="the old release giving way")
         async with running(nats, is_next=True):

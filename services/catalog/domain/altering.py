@@ -1,7 +1,8 @@
-"""Frozen values with something else in some of their fields, for the fold: it makes several of each event.
+"""Frozen views with something else in some of their fields, for the fold: it makes several of each event.
 
-Invariant: what comes of it is what `model_copy` gives, for a third of its cost. A value of ours has fields and nothing
-else, neither extras nor private attributes, so there is less to copy than pydantic has to reckon with.
+Invariant: what comes of it is what `model_copy` gives, for a third of its cost. A view has fields and nothing else,
+neither extras (as what is `Carried` from one release to another may) nor private attributes, so there is less to copy
+than pydantic has to reckon with.
 """
 
 from collections.abc import Mapping
