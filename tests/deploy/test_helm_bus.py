@@ -209,11 +209,21 @@ async def _publish(running: Bus, name: str) -> None:
     """As the gateway says it, acknowledged by the majority's disks."""
     client = await _connected(list(running.urls.values()), seeds()["gateway"], inbox_prefix("gateway"))
     try:
-        answer = await client.request(f"environment.{name}.environment_requested", b"{}", timeout=10)
-        found = json.loads(answer.data)
+        found = await until(partial(_acknowledged, client, name), what="a leader that acknowledges")
         assert (found["stream"], found["domain"]) == ("ENVIRONMENTS", "slipway")
     finally:
         await client.close()
+
+
+async def _acknowledged(client: Client, name: str) -> Json | None:
+    """What the stream's leader answers, or None while there is none: a service says it again then, too."""
+    subject, once = f"environment.{name}.environment_requested", {"Nats-Msg-Id": name}
+    try:
+        answer = await client.request(subject, b"{}", timeout=10, headers=once)
+    except nats.errors.Error:
+        return None
+    found: Json = json.loads(answer.data)
+    return found
 
 
 async def _read_as_the_reader(running: Bus) -> None:
