@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
+from chassis.failures import TransientError
+
 T = TypeVar("T")
 LONG_ENOUGH_SECONDS = 60.0
 """Only what fails takes so long: a deadline is no measure of speed, and other tests run beside this one."""
@@ -28,3 +30,17 @@ async def until(
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"{what} did not come true within {within_seconds:g} s") from None
+
+
+async def patiently(call: Callable[[], Awaitable[T]], *, within_seconds: float = LONG_ENOUGH_SECONDS) -> T:
+    """What `call` answers in the end: while the other side is away, or has no leader, it is called again, as a service
+    would. Raises AssertionError after `within_seconds`."""
+
+    async def answer() -> tuple[T] | None:
+        try:
+            return (await call(),)
+        except TransientError:
+            return None
+
+    found: tuple[T] = await until(answer, within_seconds=within_seconds, what="an answer")
+    return found[0]

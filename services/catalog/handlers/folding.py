@@ -50,6 +50,7 @@ UNSAID_GRACE_SECONDS: Final = 2.0
 """How long a decision is left to whoever made it."""
 UNSAID_ALARM_SECONDS: Final = 60.0
 UP_TO_DATE_SECONDS: Final = 5.0
+_ENDS: Final = (EnvironmentReady, EnvironmentFailed, EnvironmentDeleted)
 _Ended = EnvironmentReadyData | EnvironmentFailedData | EnvironmentDeletedData
 
 
@@ -69,7 +70,7 @@ class Handlers:
     def __post_init__(self) -> None:
         # There before they count anything: what appears with 1 is no increase to Prometheus.
         metrics.RUNS_STALLED.labels("catalog")
-        for verdict in (EnvironmentReady, EnvironmentFailed, EnvironmentDeleted):
+        for verdict in _ENDS:
             metrics.RUN_SECONDS.labels("catalog", verdict.kind)
 
     # -- folding: `chassis.folding.Projection` -------------------------------------------------------------------------
@@ -98,7 +99,7 @@ class Handlers:
         if head.sequence != after:
             return False
         batch = project(head, known, examined, on_error=_report_unfoldable)
-        spans = _spans(examined, started_ns)
+        spans = _spans(batch, examined, started_ns)
         try:
             stored, decisions = await self._append(batch, spans)
         except AlreadyRecordedError:
@@ -223,10 +224,12 @@ class Handlers:
             raise TimeoutError(f"a decision is unsaid for {age_seconds:.0f} s; the log has the reason")
 
 
-def _spans(examined: Sequence[Examined], started_ns: int) -> dict[int, Span]:
-    """For each event one span in its own trace, by sequence, so that every trace shows when it became visible."""
+def _spans(batch: Batch, examined: Sequence[Examined], started_ns: int) -> dict[int, Span]:
+    """By sequence, a span for each event that something comes of: a verdict, or a run whose end is seen from now on.
+    It begins when the fold began, in the event's own trace."""
     if not tracing.enabled():
         return {}
+    judged = {sequence for _, sequence, _ in batch.verdicts}
     return {
         one.message.sequence: tracing.begin(
             "catalog fold",
@@ -240,7 +243,10 @@ def _spans(examined: Sequence[Examined], started_ns: int) -> dict[int, Span]:
             },
         )
         for one in examined
-        if one.event is not None and one.rejection is None and one.event.traceparent is not None
+        if one.event is not None
+        and one.rejection is None
+        and one.event.traceparent is not None
+        and (one.message.sequence in judged or isinstance(one.event, _ENDS))
     }
 
 
