@@ -129,6 +129,11 @@ def _step(step: Step) -> Callable[[Period], str]:
     return lambda period: _spread(next((one for one in period.steps if one.step == step), None))
 
 
+def _a_day(number: float) -> str:
+    """One digit after the point, or two that say something where it is less than one: 1 in a month is not 0.0 a day."""
+    return f"{number:,.1f}" if number >= 1 else f"{number:.2g}"
+
+
 def _of_delivery(value: Callable[[Any], str]) -> Callable[[Period], str]:
     return lambda period: value(period.delivery) if period.delivery is not None else words.UNKNOWN
 
@@ -137,7 +142,7 @@ _CHARTS: Final[tuple[tuple[str, Callable[[Period], float | None], Callable[[floa
     ("Time to create", lambda period: _p50(period.creation), words.took),
     ("Runs that succeeded", _success, _percent),
     ("Time to first deployment", lambda period: _p50(period.first_deployment), words.took),
-    ("Deployments a day", lambda period: period.delivery.per_day if period.delivery else None, "{:.1f}".format),
+    ("Deployments a day", lambda period: period.delivery.per_day if period.delivery else None, _a_day),
     ("Satisfaction, 1 to 5", lambda period: period.satisfaction, "{:.1f}".format),
     ("Infrastructure tickets", lambda period: float(period.tickets), "{:.0f}".format),
 )
@@ -152,7 +157,7 @@ _TABLE: Final[tuple[tuple[str, Callable[[Period], str]], ...]] = (
     ("Stalled", lambda period: f"{period.runs_stalled:,}"),
     ("Environments whose time was up", lambda period: f"{period.expired:,}"),
     ("Saved by that, a month", lambda period: f"{period.saved_per_month:,.2f}"),
-    ("Deployments a day", _of_delivery(lambda one: f"{one.per_day:.1f}")),
+    ("Deployments a day", _of_delivery(lambda one: _a_day(one.per_day))),
     ("Lead time for a change, mean / p90", _of_delivery(lambda one: _spread(one.lead_time))),
     (
         "Deployments that failed",
