@@ -12,7 +12,9 @@ from contracts.events import AccessChange, AccessGranted, AccessRevoked
 from contracts.queries import Facets, FindEnvironments, FindRuns, GetGraph, GrantedTo
 from contracts.signals import DeploymentRecorded, HealthChanged
 from contracts.values import HourlyPrice, Owner
-from services.catalog.adapters.postgres_find import enter_all
+from services.catalog.adapters import postgres_along as along
+from services.catalog.adapters.postgres import connection
+from services.catalog.adapters.postgres_find import MOST_COUNTED, enter_all
 from services.catalog.domain.finding import ORDERS
 from tests.contract.catalogs import KEY, NOW, Real, World, by, heard, stored, told
 from tests.stories import Story
@@ -72,6 +74,7 @@ async def test_every_condition_finds_what_keeps_it(world: World) -> None:
     assert await found(world, team="search", teams=["payments"]) == []
     assert await found(world, kind="preview") == ["alpha", "gamma"]
     assert await found(world, running="down") == ["alpha"]
+    assert await found(world, running="down", sort="created_at", descending=True) == ["alpha"]
     assert await found(world, running="unknown", deployment="none") == ["beta", "gamma"]
     assert await found(world, deployment="deployed") == ["shop-api"]
     assert await found(world, repository="acme/shop") == ["beta", "shop-api"]
@@ -104,6 +107,9 @@ async def test_facets_count_what_another_choice_would_show(world: World) -> None
     assert (await facets(world, repository="acme/shop"))["kind"] == {"staging": 1, "production": 1}
     assert (await facets(world, name_contains="alp", state="failed"))["state"] == {"ready": 1}
     assert (await facets(world, name_contains="alp", state="failed"))["team"] == {}
+    each = {"team": "shop", "kind": "production", "golden_path": "nodejs-api", "state": "ready", "running": "unknown"}
+    assert await found(world, **each, deployment="deployed", facets=True) == ["shop-api"]
+    assert await found(world, name_contains="a", facets=True) == ["alpha", "beta", "gamma", "shop-api"]
 
 
 async def test_the_most_frequent_value_of_a_facet_comes_first(world: World) -> None:
@@ -293,3 +299,54 @@ async def test_what_cannot_be_counted_in_time_is_counted_up_to_a_bound(real: Rea
     assert (every.total, every.total_is_exact) == (10_500, True)
     few = await real.views.environments(FindEnvironments(name_contains="env-1050", limit=1))
     assert (few.total, few.total_is_exact) == (2, True)
+
+
+async def many(real: Real, *names: str) -> None:
+    """Environments by the thousand, each like the first that is there."""
+    await stored(real, Story(KEY, "first").create().ready())
+    with real.connect() as connected:
+        connected.execute(
+            """INSERT INTO directory SELECT new.name, gen_random_uuid(), team, person, kind, golden_path, state,
+            repository, branch, created_at, updated_at, expires_at, last_activity_at, cost_per_month, grantees,
+            depends_on FROM unnest(%s::text[]) AS new (name), directory WHERE directory.name = 'first'""",
+            (list(names),),
+        )
+        connected.execute(
+            """INSERT INTO environments (name, team, state, golden_path, run_id, requested_at, sequence, document)
+            SELECT new.name, team, state, golden_path, run_id, requested_at, sequence,
+            replace(document::text, '"first"', '"' || new.name || '"')::json
+            FROM unnest(%s::text[]) AS new (name), environments WHERE environments.name = 'first'""",
+            (list(names),),
+        )
+
+
+async def test_common_letters_are_counted_along_the_names_and_found_in_every_order(real: Real) -> None:
+    some_have = [f"{head}-{number:05}-shop" for head in ("search", "sync") for number in range(5_300)]
+    have = sorted(["again-shop", "z-shop", *some_have])
+    await many(real, "gone-shop", *have, *(f"{head}-{number}" for head in ("bill", "tax") for number in range(500)))
+    with real.connect() as connected:
+        connected.execute("UPDATE directory SET state = 'deleted' WHERE name = 'gone-shop'")
+
+    async def counted(part: str) -> along.Along | None:
+        async with connection(real.database) as session:
+            return await along.count(session, part, MOST_COUNTED + 1)
+
+    async def names(**asked: Any) -> list[str]:
+        """Of the first two pages."""
+        page = await real.views.environments(FindEnvironments.model_validate({"name_contains": "shop", **asked}))
+        assert (page.total, page.total_is_exact) == (MOST_COUNTED, False)
+        question = FindEnvironments.model_validate({"name_contains": "shop", "after": page.next_cursor, **asked})
+        return [view.name for one in (page, await real.views.environments(question)) for view in one.items]
+
+    assert await counted("shop") is None  # nobody has looked how frequent letters are
+    assert await names(limit=3) == have[:6]
+    with real.connect() as connected:
+        connected.execute("ANALYZE directory")
+    assert await counted("shop") == along.Along(MOST_COUNTED + 1, "again-shop")
+    assert await counted("tax") is None
+    assert await counted("xyz") is None
+    assert await names(limit=3) == have[:6]
+    assert await names(limit=3, descending=True) == have[:-7:-1]
+    assert await names(limit=3, sort="created_at") == have[:6]
+    question = FindEnvironments(name_contains="shop", after="sync-05299-shop")
+    assert [view.name for view in (await real.views.environments(question)).items] == ["z-shop"]

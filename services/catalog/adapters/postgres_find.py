@@ -3,7 +3,7 @@
 However many environments there are, no question looks at more than a few thousand rows:
 - a page comes off an index that has its order, one for each team where somebody sees only some;
 - totals and facets are added up from `directory_counts`, as long as every condition is one that is counted by; else
-  what keeps the other conditions is counted, up to `MOST_COUNTED`.
+  what keeps the other conditions is counted, up to `MOST_COUNTED`; common letters along the names (`postgres_along`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,22 @@ from psycopg import sql
 
 from chassis.database import Database
 from contracts.queries import EnvironmentOrder, EnvironmentView, Facets, FindEnvironments
+from services.catalog.adapters import postgres_along as along
 from services.catalog.adapters import postgres_directory as directory
 from services.catalog.adapters.postgres import Connection, connection
-from services.catalog.domain.finding import FACETS, facets_of, grantees_of
+from services.catalog.adapters.postgres_conditions import (
+    VISIBLE,
+    Condition,
+    conditions_of,
+    has_grams,
+    named,
+    not_theirs,
+    values_of,
+    where,
+)
+from services.catalog.domain.finding import FACETS, facets_of
 
 MOST_COUNTED: Final = 10_000
-MOST_CONNECTED: Final = 200
 MOST_LOOKED_THROUGH: Final = 100_000
 """How many names of somebody's own are looked through for a part of one, rather than everybody's found by its letters:
 common letters are in far more names than these."""
@@ -39,8 +49,6 @@ _CAST: Final[Mapping[EnvironmentOrder, str]] = {
     "cost": "float8",
     "last_activity_at": "timestamptz",
 }
-_GRAM: Final = 3
-"""As many letters `name_grams` takes together."""
 _OF_TEAMS: Final = sql.SQL("d.team = ANY(%s::text[])")
 _OF_THEIRS: Final = """
 SELECT coalesce(sum(n), 0)::bigint FROM directory_counts WHERE team = ANY(%s::text[]) AND state <> 'deleted' AND n > 0
@@ -50,39 +58,12 @@ _AMONG_THEIRS: Final = sql.SQL(
     " WHERE o.team = ANY(%s::text[]) AND o.state <> 'deleted' AND position(%s IN o.name) > 0))"
 )
 """By an index that has these names: rows are fetched only for those that have the part."""
-_HAS_TWINS: Final = """EXISTS (
-    SELECT FROM directory_twins t
-    WHERE t.repository = d.repository AND t.branch = d.branch AND t.kind = d.kind AND t.path = d.path AND t.n > 1
-)"""
-_IS_FORGOTTEN: Final = """d.state = 'ready' AND d.kind IN ('preview', 'staging')
-    AND d.last_activity_at < now() - make_interval(days => %s)"""
-# Each step goes by its index, whatever the planner thinks of the number of steps: `OFFSET 0` keeps it from a join.
-_CONNECTED: Final = """
-WITH RECURSIVE needed AS (
-    SELECT d.name, d.depends_on FROM directory d WHERE d.name = %(name)s AND d.state <> 'deleted'
-    UNION
-    SELECT d.name, d.depends_on FROM needed n, LATERAL (
-        SELECT d.name, d.depends_on FROM directory d
-        WHERE d.name = ANY(n.depends_on) AND d.state <> 'deleted' OFFSET 0
-    ) AS d
-), needing AS (
-    SELECT d.name FROM directory d WHERE d.name = %(name)s AND d.state <> 'deleted'
-    UNION
-    SELECT d.name FROM needing n, LATERAL (
-        SELECT d.name FROM directory d
-        WHERE d.depends_on @> ARRAY[n.name::text] AND d.depends_on <> '{}' AND d.state <> 'deleted' OFFSET 0
-    ) AS d
-), connected AS (
-    (SELECT name FROM needed LIMIT %(most)s) UNION (SELECT name FROM needing LIMIT %(most)s)
-)
-SELECT c.name, e.document::text, f.document::text
-FROM connected c JOIN environments e ON e.name = c.name LEFT JOIN facts f ON f.name = c.name
-ORDER BY c.name <> %(name)s, c.name
+_STRETCH: Final = """
+SELECT max(e.name), coalesce(array_agg(e.name) FILTER (WHERE d.name IS NULL OR d.state <> e.state), '{}')
+FROM (SELECT name, state FROM environments WHERE name > %s ORDER BY name LIMIT 2000) e
+LEFT JOIN directory d ON d.name = e.name
 """
-_OUT_OF_DATE: Final = """
-SELECT e.name FROM environments e LEFT JOIN directory d ON d.name = e.name
-WHERE (d.name IS NULL OR d.state <> e.state) AND e.name > %s ORDER BY e.name LIMIT 500
-"""
+"""The last of so many names, and those of them that the directory does not have as they are."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +84,8 @@ class Counted:
     facets: Facets | None
     looked_through: int | None = None
     """How many names were looked through for a part of one; None where it was found by its letters, or by none."""
+    first: str | None = None
+    """The first name of all that keep the conditions, where that was found beside."""
 
 
 async def page(session: Connection, query: FindEnvironments, counted: Counted) -> list[Found]:
@@ -118,54 +101,39 @@ async def page(session: Connection, query: FindEnvironments, counted: Counted) -
 async def count(session: Connection, query: FindEnvironments) -> Counted:
     """How many keep the conditions, and by each value of each facet where that is asked for."""
     looked_through = await _to_look_through(session, query)
-    conditions = _conditions(query, by_letters=looked_through is None)
+    conditions = conditions_of(query, by_letters=looked_through is None)
     counted_by = [one for one in conditions if one.facet]
     others = [one for one in conditions if not one.facet]
-    source, parameters = _source(query, counted_by, others, ())
-    total = await session.execute(
-        sql.SQL("SELECT coalesce(sum(d.n), 0)::bigint FROM ({}) AS d").format(source), parameters, prepare=False
-    )
-    row = await total.fetchone()
-    number = int(row[0]) if row else 0
-    facets, seen = None, number
+    if query.teams is None and not query.facets and conditions == [VISIBLE, *named(query)] and has_grams(query):
+        many = await along.count(session, query.name_contains or "", MOST_COUNTED + 1)
+        if many is not None:
+            return Counted(MOST_COUNTED, is_exact=False, facets=None, first=many.first)
+    facets, seen, number = None, 0, None
     if query.facets:
-        facets, seen = await _facets(session, query, counted_by, others)
+        facets, seen, number = await _facets(session, query, counted_by, others)
+    if number is None:
+        number = await _total(session, query, counted_by, others)
     is_exact = not others or max(number, seen) <= MOST_COUNTED
     return Counted(number if is_exact else min(number, MOST_COUNTED), is_exact, facets, looked_through)
 
 
-async def connected(session: Connection, name: str) -> tuple[list[tuple[str, str | None]], bool]:
-    """The documents of an environment and of those that are connected with it, and whether that is all of them."""
-    cursor = await session.execute(_CONNECTED, {"name": name, "most": MOST_CONNECTED + 1}, prepare=True)
-    rows = await cursor.fetchall()
-    return [(environment, facts) for _, environment, facts in rows[:MOST_CONNECTED]], len(rows) <= MOST_CONNECTED
-
-
 async def enter_all(database: Database) -> int:
-    """Enter into the directory what a release that knew none has folded; how many there were."""
+    """Enter into the directory what a release that knew none has folded; how many there were. A stretch of names at a
+    time, so that nobody waits long to fold."""
     after, entered = "", 0
     while True:
         async with connection(database) as session, session.transaction():
             # With the position locked nobody folds meanwhile.
             await session.execute("SELECT FROM log_position FOR UPDATE")
-            names = [row[0] for row in await (await session.execute(_OUT_OF_DATE, (after,))).fetchall()]
-            if not names:
+            row = await (await session.execute(_STRETCH, (after,))).fetchone()
+            if row is None or row[0] is None:
                 return entered
-            cursor = await session.execute(
-                "SELECT document::text FROM environments WHERE name = ANY(%s) ORDER BY name", (names,)
-            )
-            views = [EnvironmentView.model_validate_json(row[0]) for row in await cursor.fetchall()]
-            await session.execute(f"WITH moved AS (SELECT 1) {directory.WRITE}", directory.columns(views))
-        after, entered = names[-1], entered + len(names)
-
-
-@dataclass(frozen=True)
-class _Condition:
-    """A condition on a row `d`, and the facet that it is on, if any."""
-
-    text: sql.SQL
-    values: tuple[Any, ...] = ()
-    facet: str = ""
+            after, names = row
+            if names:
+                cursor = await session.execute("SELECT document::text FROM environments WHERE name = ANY(%s)", (names,))
+                views = [EnvironmentView.model_validate_json(document) for (document,) in await cursor.fetchall()]
+                await session.execute(f"WITH moved AS (SELECT 1) {directory.WRITE}", directory.columns(views))
+                entered += len(views)
 
 
 async def _to_look_through(session: Connection, query: FindEnvironments) -> int | None:
@@ -178,51 +146,6 @@ async def _to_look_through(session: Connection, query: FindEnvironments) -> int 
     return number if number <= MOST_LOOKED_THROUGH else None
 
 
-def _conditions(query: FindEnvironments, *, by_letters: bool = True) -> list[_Condition]:
-    found = [
-        _Condition(sql.SQL(f"d.{facet} = %s"), (value,), facet)
-        for facet in FACETS
-        if (value := getattr(query, facet)) is not None
-    ]
-    if not query.include_deleted and query.state != "deleted":
-        found.append(_Condition(sql.SQL("d.state <> 'deleted'"), (), "visible"))
-    for text, value in (
-        ("d.person = %s", query.person),
-        ("d.repository = %s", query.repository),
-        ("d.branch = %s", query.branch),
-        (_IS_FORGOTTEN, query.forgotten_days),
-    ):
-        if value is not None:
-            found.append(_Condition(sql.SQL(text), (value,)))
-    if query.name_contains:
-        if len(query.name_contains) >= _GRAM and by_letters:
-            found.append(_Condition(sql.SQL("name_grams(d.name) @> name_grams(%s)"), (query.name_contains,)))
-        found.append(_Condition(sql.SQL("position(%s IN d.name) > 0"), (query.name_contains,)))
-    if query.duplicates:
-        found.append(_Condition(sql.SQL(_HAS_TWINS)))
-    return found
-
-
-def _where(conditions: Sequence[_Condition]) -> sql.Composable:
-    if not conditions:
-        return sql.SQL("")
-    return sql.SQL(" WHERE ") + sql.SQL(" AND ").join(one.text for one in conditions)
-
-
-def _values(conditions: Sequence[_Condition]) -> list[Any]:
-    return [value for one in conditions for value in one.values]
-
-
-def _not_theirs(query: FindEnvironments) -> list[_Condition]:
-    """What else than their teams' somebody sees."""
-    if query.granted_to is None:
-        return []
-    return [
-        _Condition(sql.SQL("d.grantees <> '{}' AND d.grantees && %s::text[]"), (grantees_of(query.granted_to),)),
-        _Condition(sql.SQL("d.team <> ALL(%s::text[])"), (list(query.teams or ()),)),
-    ]
-
-
 # -- a page ------------------------------------------------------------------------------------------------------------
 
 
@@ -230,21 +153,21 @@ def _page(query: FindEnvironments, counted: Counted) -> tuple[sql.Composed, list
     # Of many that keep a condition a page is soon full in any order; the index by what they contain gives all of them.
     are_many = not counted.is_exact or _is_soon_full(query, counted)
     by_letters = not are_many and counted.looked_through is None
-    conditions = _conditions(query, by_letters=by_letters) + _after(query)
+    conditions = conditions_of(query, by_letters=by_letters) + _after(query) + _from(query, counted)
     if _finds_few(query) and not are_many:
         # Found first and sorted then: in its order an index has them among everybody else's.
-        theirs = [] if query.teams is None else [_Condition(_OF_TEAMS, (list(query.teams),))]
+        theirs = [] if query.teams is None else [Condition(_OF_TEAMS, (list(query.teams),))]
         if counted.looked_through is not None:
-            theirs.append(_Condition(_AMONG_THEIRS, (list(query.teams or ()), query.name_contains)))
+            theirs.append(Condition(_AMONG_THEIRS, (list(query.teams or ()), query.name_contains)))
         rows, parameters = _unordered(query, [*theirs, *conditions])
     elif query.teams is None:
         rows, parameters = _ordered(query, conditions)
     else:
         # One index scan for each team: a scan of all teams would have another order, and a sort look at all their rows.
-        of_team, values = _ordered(query, [_Condition(sql.SQL("d.team = t.team")), *conditions])
+        of_team, values = _ordered(query, [Condition(sql.SQL("d.team = t.team")), *conditions])
         rows = sql.SQL("(SELECT o.* FROM unnest(%s::text[]) AS t (team), LATERAL (") + of_team + sql.SQL(") AS o)")
         parameters = [list(query.teams), *values]
-    if query.teams is not None and (granted := _not_theirs(query)):
+    if query.teams is not None and (granted := not_theirs(query)):
         others, values = _ordered(query, [*granted, *conditions])
         rows = rows + sql.SQL(" UNION ALL (") + others + sql.SQL(")")
         parameters += values
@@ -262,8 +185,7 @@ def _page(query: FindEnvironments, counted: Counted) -> tuple[sql.Composed, list
 
 def _finds_few(query: FindEnvironments) -> bool:
     """Whether a condition has an index of its own by which to find few rows, so that sorting them is nothing."""
-    contained = query.name_contains or ""
-    return query.person is not None or query.repository is not None or len(contained) >= _GRAM
+    return query.person is not None or query.repository is not None or has_grams(query)
 
 
 def _is_soon_full(query: FindEnvironments, counted: Counted) -> bool:
@@ -273,7 +195,7 @@ def _is_soon_full(query: FindEnvironments, counted: Counted) -> bool:
     return counted.total**2 > query.limit * counted.looked_through
 
 
-def _ordered(query: FindEnvironments, conditions: Sequence[_Condition]) -> tuple[sql.Composable, list[Any]]:
+def _ordered(query: FindEnvironments, conditions: Sequence[Condition]) -> tuple[sql.Composable, list[Any]]:
     column = sql.Identifier("d", _COLUMN[query.sort])
     direction = sql.SQL("DESC" if query.descending else "ASC")
     order = sql.SQL("{column} {direction}, d.name {direction}").format(column=column, direction=direction)
@@ -281,67 +203,89 @@ def _ordered(query: FindEnvironments, conditions: Sequence[_Condition]) -> tuple
         order = sql.SQL("d.name ") + direction
     head = sql.SQL("SELECT d.name, {column} AS position FROM directory d").format(column=column)
     rest = sql.SQL(" ORDER BY ") + order + sql.SQL(" LIMIT %s")
-    return head + _where(conditions) + rest, [*_values(conditions), query.limit + 1]
+    return head + where(conditions) + rest, [*values_of(conditions), query.limit + 1]
 
 
-def _unordered(query: FindEnvironments, conditions: Sequence[_Condition]) -> tuple[sql.Composable, list[Any]]:
+def _unordered(query: FindEnvironments, conditions: Sequence[Condition]) -> tuple[sql.Composable, list[Any]]:
     column = sql.Identifier("d", _COLUMN[query.sort])
     head = sql.SQL("(SELECT d.name, {column} AS position FROM directory d").format(column=column)
-    return head + _where(conditions) + sql.SQL(" OFFSET 0)"), _values(conditions)
+    return head + where(conditions) + sql.SQL(" OFFSET 0)"), values_of(conditions)
 
 
-def _after(query: FindEnvironments) -> list[_Condition]:
+def _after(query: FindEnvironments) -> list[Condition]:
     if query.after is None:
         return []
     than = "<" if query.descending else ">"
     if query.sort == "name":
-        return [_Condition(sql.SQL(f"d.name {than} %s"), (query.after,))]
+        return [Condition(sql.SQL(f"d.name {than} %s"), (query.after,))]
     position, _, name = query.after.rpartition(" ")
     column, cast = _COLUMN[query.sort], _CAST[query.sort]
     text = f"(d.{column}, d.name) {than} (%s::{cast}, %s)"
-    return [_Condition(sql.SQL(text), (position, name))]
+    return [Condition(sql.SQL(text), (position, name))]
+
+
+def _from(query: FindEnvironments, counted: Counted) -> list[Condition]:
+    """Where to begin in the order of names, for not passing over all that come before the first to find."""
+    is_before = counted.first is not None and (query.after is None or query.after < counted.first)
+    if query.sort != "name" or query.descending or not is_before:
+        return []
+    return [Condition(sql.SQL("d.name >= %s"), (counted.first,))]
 
 
 # -- counting ----------------------------------------------------------------------------------------------------------
 
 
 def _source(
-    query: FindEnvironments, counted_by: Sequence[_Condition], others: Sequence[_Condition], columns: Sequence[str]
+    query: FindEnvironments, counted_by: Sequence[Condition], others: Sequence[Condition], columns: Sequence[str]
 ) -> tuple[sql.Composable, list[Any]]:
     """Rows with these columns and `n`, of all that somebody sees and that keeps the conditions. Those that are counted
     by come of `directory_counts`, unless there are `others`."""
     names = [*(sql.Identifier("d", column) for column in columns)]
-    theirs = [] if query.teams is None else [_Condition(_OF_TEAMS, (list(query.teams),))]
+    theirs = [] if query.teams is None else [Condition(_OF_TEAMS, (list(query.teams),))]
 
-    def each(conditions: Sequence[_Condition]) -> tuple[sql.Composable, list[Any]]:
+    def each(conditions: Sequence[Condition]) -> tuple[sql.Composable, list[Any]]:
         head = sql.SQL("(SELECT {} FROM directory d").format(sql.SQL(", ").join([*names, sql.SQL("1 AS n")]))
         kept = [*conditions, *others, *counted_by]
-        return head + _where(kept) + sql.SQL(f" LIMIT {MOST_COUNTED + 1})"), _values(kept)
+        return head + where(kept) + sql.SQL(f" LIMIT {MOST_COUNTED + 1})"), values_of(kept)
 
     if others:
         rows, parameters = each(theirs)
     else:
-        kept = [*theirs, *counted_by, _Condition(sql.SQL("d.n > 0"))]
+        kept = [*theirs, *counted_by, Condition(sql.SQL("d.n > 0"))]
         head = sql.SQL("(SELECT {} FROM directory_counts d").format(sql.SQL(", ").join([*names, sql.SQL("d.n")]))
-        rows, parameters = head + _where(kept) + sql.SQL(")"), _values(kept)
-    if query.teams is not None and (granted := _not_theirs(query)):
+        rows, parameters = head + where(kept) + sql.SQL(")"), values_of(kept)
+    if query.teams is not None and (granted := not_theirs(query)):
         more, values = each(granted)
         rows, parameters = rows + sql.SQL(" UNION ALL ") + more, [*parameters, *values]
     return rows, parameters
 
 
+async def _total(
+    session: Connection,
+    query: FindEnvironments,
+    counted_by: Sequence[Condition],
+    others: Sequence[Condition],
+) -> int:
+    source, parameters = _source(query, counted_by, others, ())
+    total = await session.execute(
+        sql.SQL("SELECT coalesce(sum(d.n), 0)::bigint FROM ({}) AS d").format(source), parameters, prepare=False
+    )
+    row = await total.fetchone()
+    return int(row[0]) if row else 0
+
+
 async def _facets(
     session: Connection,
     query: FindEnvironments,
-    counted_by: Sequence[_Condition],
-    others: Sequence[_Condition],
-) -> tuple[Facets, int]:
-    """The facets, and how many were counted."""
+    counted_by: Sequence[Condition],
+    others: Sequence[Condition],
+) -> tuple[Facets, int, int | None]:
+    """The facets, how many were counted, and how many keep every condition: None where each facet has one."""
     chosen = {one.facet for one in counted_by} & set(FACETS)
     # A facet's own condition does not count for it, so whatever has one is counted by itself.
     groups = [[facet for facet in FACETS if facet not in chosen], *([facet] for facet in FACETS if facet in chosen)]
     found: list[tuple[str, str, int]] = []
-    seen = 0
+    seen, total = 0, None
     for group in groups:
         if not group:
             continue
@@ -362,5 +306,7 @@ async def _facets(
             if value is not None
         ]
         seen = max([seen, *(sum(n for facet, _, n in counts if facet == name) for name in group)])
+        if not chosen.intersection(group):
+            total = sum(n for facet, _, n in counts if facet == group[0])
         found += counts
-    return facets_of(found), seen
+    return facets_of(found), seen, total

@@ -36,6 +36,7 @@ from contracts.queries import (
 from services.catalog.adapters import postgres_find as find
 from services.catalog.adapters import postgres_runs as runs
 from services.catalog.adapters.postgres import connection
+from services.catalog.adapters.postgres_graph import connected
 from services.catalog.domain.signals import Facts, shown
 
 PAGE_BYTES: Final = 768 * 1024
@@ -83,7 +84,7 @@ class PostgresViews:
 
     async def graph(self, query: GetGraph) -> Graph:
         async with connection(self._database) as database:
-            found, is_complete = await find.connected(database, query.environment)
+            found, is_complete = await connected(database, query.environment)
         fitting = _fitting(found, lambda one: len(one[0]) + len(one[1] or ""))
         environments = tuple(self._shown(*one) for one in fitting)
         return Graph(environments=environments, complete=is_complete and len(fitting) == len(found))

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-NEEDS: Final = "0008"
+NEEDS: Final = "0009"
 """The newest change that the service relies on."""
