@@ -116,6 +116,9 @@ class Database(Value):
     database: str
     schema_name: str
     owner_role: str
+    master_secret: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Where the first login of an instance that this environment has to itself is kept: an ARN of AWS Secrets Manager.
+    None for a schema in the shared instance."""
 
 
 class Infrastructure(Carried):

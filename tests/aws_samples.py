@@ -19,7 +19,6 @@ AWS: Final = AwsPlatform(
     load_balancer_zone_id="Z0123456789LB",
     load_balancer_cidr_blocks=("10.20.0.0/20", "10.20.16.0/20"),
     certificate_arn=f"arn:aws:acm:eu-central-1:{ACCOUNT}:certificate/1",
-    own_database_kinds=("production",),
     subnet_cidr_block="10.20.128.0/17",
     alarm_topic_arn=f"arn:aws:sns:eu-central-1:{ACCOUNT}:alarms",
     portal_url="https://slipway.example.test",

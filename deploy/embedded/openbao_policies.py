@@ -32,6 +32,9 @@ _SECRETS: Mapping[str, tuple[str, ...]] = {
     "database/roles/env-*": MANAGE,
     "database/roles": ("list",),
     "database/roles/": ("list",),
+    # Connections to instances of environments' own, and never the shared one. Of their logins nothing can be read.
+    "database/config/env-*": ("create", "read", "update", "delete"),
+    "database/rotate-root/env-*": ("create", "update"),
     "auth/approle/role/env-*": MANAGE,
     "auth/approle/role": ("list",),
     "auth/approle/role/": ("list",),

@@ -68,7 +68,9 @@ def _service(name: str) -> dict[str, Any]:
     return _object(properties)
 
 
-_PEERS: Final = (*("dns", "ingress", "monitoring", "bus", "postgres", "openbao", "tracing", "kubernetes", "outside"),)
+_PEERS: Final = (
+    *("dns", "ingress", "monitoring", "bus", "postgres", "openbao", "tracing", "kubernetes", "instances", "outside"),
+)
 _STORAGE: Final = _object({"size": _QUANTITY, "className": _TEXT})
 _PLATFORM: Final[Json] = {
     "publicUrl": _HTTPS,
@@ -117,6 +119,7 @@ _PLATFORM: Final[Json] = {
         }
     ),
     "people": _object({"issuer": _URL, "clientId": _TEXT, "publicClient": _FLAG, "label": _TEXT}),
+    "ownInstances": _object({"caConfigMap": _TEXT, "openbaoCaFile": _TEXT}),
     "clusterAccess": _object({"url": _HTTPS, "caConfigMap": _TEXT}),
     "policy": settings.policy_schema(),
     "readers": {

@@ -49,7 +49,10 @@ BY_THE_CHART: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "secrets": frozenset(
-        {"openbao_url", "role_id_file", "secret_id_file", "openbao_ca_file", "cluster_url", "cluster_ca_file"}
+        {
+            *("openbao_url", "role_id_file", "secret_id_file", "openbao_ca_file", "cluster_url", "cluster_ca_file"),
+            *("first_logins", "instance_ca_file", "openbao_instance_ca_file"),
+        }
     ),
     "cicd": frozenset(
         {
@@ -65,6 +68,7 @@ _NOT_HERE: Final[Mapping[str, frozenset[str]]] = {
     # The runtime, Caddy, named and the database of environments are parts of the embedded platform, and a client id in
     # a file is what its OpenBao makes. Of a cluster, it is the one that the chart is in.
     "gateway": frozenset({"runtime_url", "runtime_token_file", "runtime_webhook_secret_file", "client_id_file"}),
+    "secrets": frozenset({"instance_tls"}),
     "provisioner": frozenset(
         {
             *("postgres_user", "postgres_password_file", "leases_role", "dns_host", "dns_port", "dns_key_file"),

@@ -13,7 +13,18 @@ from pydantic import SecretStr
 from contracts.clusters import WrappedLogin
 from contracts.envelope import Event
 from contracts.values import Resource, Secrets
-from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, Record, StoredSecret
+from services.secrets.domain import (
+    AccessGroup,
+    Claim,
+    Connection,
+    DatabaseRole,
+    InstanceLogin,
+    Names,
+    Policy,
+    Record,
+    StoredSecret,
+    Tenant,
+)
 
 
 class Vault(Protocol):
@@ -49,6 +60,19 @@ class Vault(Protocol):
         """Make or mend a role that leases database credentials."""
         ...
 
+    async def mend_connection(self, connection: Connection) -> bool:
+        """Bring a connection to an environment's own instance to this address, with the login that it has; False, and
+        nothing is done, where there is none or that login does not get in."""
+        ...
+
+    async def write_connection(self, connection: Connection, login: InstanceLogin) -> None:
+        """Make or replace a connection, which must get in with this login."""
+        ...
+
+    async def rotate_login(self, connection: Connection) -> None:
+        """Have the secret store exchange the password of a connection for one that nobody else knows."""
+        ...
+
     async def entity_of(self, person: str) -> str | None:
         """The id by which a person is known. Somebody who has never logged in is made known, so that what they are
         given waits for them; None where this service may not do that."""
@@ -69,6 +93,26 @@ class Vault(Protocol):
     async def remove(self, resource: Resource) -> bool:
         """Remove one of the environment's belongings, a secret with all its versions; answers whether it was
         there."""
+        ...
+
+
+class FirstLogins(Protocol):
+    """The first login of each instance, which whoever made the instance keeps and exchanges."""
+
+    async def read(self, secret: str) -> InstanceLogin:
+        """The login that is kept under this name. Raises `PermanentError` for what is no instance's first login."""
+        ...
+
+
+class Instances(Protocol):
+    """Database servers that one environment has to itself."""
+
+    async def prepare(
+        self, connection: Connection, tenant: Tenant, first: InstanceLogin, engine: InstanceLogin | None
+    ) -> None:
+        """Make or mend the schema, its owner and the database engine's user, all of them marked as the tenant's, in one
+        transaction. The engine's password is set where `engine` is given, and stays otherwise. Raises `PermanentError`
+        where the instance is another's."""
         ...
 
 

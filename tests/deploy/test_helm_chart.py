@@ -127,6 +127,7 @@ def test_values_that_cannot_work_are_refused_with_the_reason() -> None:
         "/publicUrl": with_changes(required, publicUrl="http://slipway.example.com"),
         "target": with_changes(required, provisioner__target="local"),
         "networkPolicy.monitoring says where": with_changes(required, monitoring__podMonitor=True),
+        "ownInstances.caConfigMap holds": with_changes(required, ownInstances__caConfigMap=""),
         "provisioner.aws says what": with_changes(required, provisioner__aws={}),
         "acount_id": with_changes(required, provisioner__aws__acount_id="1"),
         "nkey": with_changes(required, readers=[{"name": "a", "team": "b", "nkey": "S" * 56}]),
@@ -209,7 +210,8 @@ def test_a_container_is_nobody_in_particular_and_can_change_nothing_but_its_data
 
 
 def test_whatever_a_pod_names_is_there(chart: Rendered) -> None:
-    outside = {chart.values.get(part, {}).get("caConfigMap") for part in ("openbao", "postgres", "clusterAccess")}
+    with_ca = ("openbao", "postgres", "ownInstances", "clusterAccess")
+    outside = {chart.values.get(part, {}).get("caConfigMap") for part in with_ca}
     for part, pod in pods(chart):
         assert pod["serviceAccountName"] == f"slipway-{part}"
         assert chart.one("ServiceAccount", pod["serviceAccountName"])["automountServiceAccountToken"] is False

@@ -79,6 +79,9 @@ def dialled(chart: Rendered, service: str, monkeypatch: pytest.MonkeyPatch) -> s
         found.add((peers(chart, "postgres"), chart.values["postgres"].get("port", 5432)))
     if service == "secrets":
         found.add((peers(chart, "openbao"), port_of(own.openbao_url)))
+        if own.first_logins:
+            port = chart.values["provisioner"].get("settings", {}).get("postgres_port", 5432)
+            found |= {(peers(chart, "instances"), port), (peers(chart, "outside"), 443)}
     if service == "gateway" and "SLIPWAY_GATEWAY_OPENBAO_URL" in told:
         found.add((peers(chart, "openbao"), port_of(own.openbao_url)))
     if common.otlp_endpoint:

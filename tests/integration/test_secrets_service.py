@@ -1,7 +1,7 @@
 """The secrets service as a process of its own, between a real bus and a real OpenBao."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +35,8 @@ from deploy.embedded.local_http import HttpError, request_json
 from deploy.embedded.ports import free_port
 from deploy.embedded.testing import RunningNats, RunningOpenBao, start_nats, start_openbao, start_postgres
 from tests import samples
+from tests.contract.vault.instance import start_instance
+from tests.moto import moto_server, start_moto
 from tests.stand_ins import Child, start_module
 from tests.waiting import until
 
@@ -51,7 +53,7 @@ class Platform:
     directory: Path
     health_port: int
 
-    def start(self) -> Child:
+    def start(self, settings: Mapping[str, str] | None = None) -> Child:
         key = self.directory / "event-id.key"
         write_file(key, (b"s" * 32).hex())
         return start_module(
@@ -64,6 +66,7 @@ class Platform:
                 "SLIPWAY_SECRETS_OPENBAO_URL": self.openbao.url,
                 "SLIPWAY_SECRETS_ROLE_ID_FILE": str(self.openbao.role_id_file),
                 "SLIPWAY_SECRETS_SECRET_ID_FILE": str(self.openbao.secret_id_file),
+                **(settings or {}),
             },
             self.directory,
         )
@@ -160,6 +163,40 @@ async def test_the_process_stores_and_revokes_and_survives_a_kill(
     lines = [json.loads(line) for line in child.log.read_text().splitlines()]
     assert any(line["event"] == "ready" for line in lines)
     assert not [line for line in lines if line["level"] in ("error", "critical")]
+
+
+@pytest.mark.skipif(
+    moto_server() is None, reason="moto_server is not installed: put it on PATH, or name it in SLIPWAY_MOTO_SERVER"
+)
+async def test_the_process_leases_from_an_instance_that_an_environment_has_to_itself(
+    platform: Platform, buses: dict[ServiceName, Bus], tmp_path: Path
+) -> None:
+    name = f"shop-{uuid4().hex[:8]}"
+    with (
+        start_moto(moto_server() or "", tmp_path / "moto") as moto,
+        start_instance(tmp_path / "instance", moto) as instance,
+    ):
+        instance.empty()
+        ready = _infra_ready(name)
+        infrastructure = ready.data.infrastructure.model_copy(update={"database": instance.database_of(name)})
+        ready = ready.model_copy(update={"data": ready.data.model_copy(update={"infrastructure": infrastructure})})
+        await _say(buses["provisioner"], ready)
+        child = platform.start(
+            {
+                **moto.environment,
+                "SLIPWAY_SECRETS_FIRST_LOGINS": "aws",
+                "SLIPWAY_SECRETS_INSTANCE_CA_FILE": str(instance.authority),
+                "SLIPWAY_SECRETS_OPENBAO_INSTANCE_CA_FILE": str(instance.authority),
+            }
+        )
+        try:
+            stored = await until(lambda: _said(buses["secrets"], SecretsStored, ready), what="SecretsStored")
+            assert isinstance(stored, SecretsStored)
+            assert "database_connection" in {one.kind for one in stored.data.secrets.resources}
+            assert {"slipway_leases", instance.database_of(name).owner_role} <= instance.roles()
+            assert instance.first_password not in child.log.read_text() + stored.model_dump_json()
+        finally:
+            child.kill()
 
 
 async def test_while_openbao_is_away_the_process_waits_and_then_goes_on(

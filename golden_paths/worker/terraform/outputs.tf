@@ -16,10 +16,11 @@ output "namespace" {
 output "database" {
   description = "Where its jobs live. Credentials are leased from OpenBao."
   value = {
-    host     = module.database.host
-    port     = module.database.port
-    database = module.database.database
-    schema   = module.database.schema
-    role     = module.database.role
+    host          = module.database.host
+    port          = module.database.port
+    database      = module.database.database
+    schema        = module.database.schema
+    role          = module.database.role
+    master_secret = module.database.master_secret
   }
 }

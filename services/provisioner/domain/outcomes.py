@@ -40,6 +40,7 @@ def _database(found: Mapping[str, Any]) -> Database:
         database=found["database"],
         schema_name=found["schema"],
         owner_role=found["role"],
+        master_secret=found.get("master_secret"),
     )
 
 

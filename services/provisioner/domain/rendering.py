@@ -72,8 +72,9 @@ class AwsPlatform:
     load_balancer_zone_id: str
     load_balancer_cidr_blocks: tuple[str, ...]
     certificate_arn: str
-    own_database_kinds: tuple[Kind, ...]
+    own_database_kinds: tuple[Kind, ...] = ("production",)
     """Which kinds of environments get a database instance of their own; the others get a schema in the shared one."""
+    openbao_security_group_id: str = ""
     load_balancer_scheme: Literal["internal", "internet-facing"] = "internal"
     ingress_class: str = "alb"
     ingress_group: str = "slipway"

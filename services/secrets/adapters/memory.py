@@ -14,7 +14,18 @@ from contracts.clusters import WrappedLogin
 from contracts.envelope import Event
 from contracts.values import Receipt, Resource, Secrets
 from services.secrets import domain
-from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, Record, StoredSecret
+from services.secrets.domain import (
+    AccessGroup,
+    Claim,
+    Connection,
+    DatabaseRole,
+    InstanceLogin,
+    Names,
+    Policy,
+    Record,
+    StoredSecret,
+    Tenant,
+)
 
 
 @dataclass
@@ -35,7 +46,13 @@ class MemoryVault:
     """A secret store. `away` makes every call fail as a sealed one would; `people` maps logins to entity ids, `teams`
     names to group ids; `introduces` is whether people may be made known before their first login."""
 
-    def __init__(self, people: Mapping[str, str] | None = None, *, introduces: bool = True) -> None:
+    def __init__(
+        self,
+        people: Mapping[str, str] | None = None,
+        *,
+        introduces: bool = True,
+        instances: "MemoryInstances | None" = None,
+    ) -> None:
         self.people = dict(people or {})
         self.teams: dict[str, str] = {}
         self.introduces = introduces
@@ -44,6 +61,8 @@ class MemoryVault:
         self.policies: dict[str, Policy] = {}
         self.workload_roles: set[str] = set()
         self.database_roles: dict[str, DatabaseRole] = {}
+        self.connections: dict[str, tuple[Connection, SecretStr]] = {}
+        self.instances = instances or MemoryInstances()
         self.groups: dict[str, tuple[UUID, AccessGroup]] = {}
         self.leases: dict[str, str] = {}
 
@@ -51,6 +70,9 @@ class MemoryVault:
         """Lease a login, as a workload would. Raises KeyError where its policy or the role is missing."""
         if names.credentials_path not in self.policies[names.role].rules:
             raise KeyError(names.credentials_path)
+        connection = self.database_roles[names.role].connection
+        if connection is not None and not self._gets_in(*self.connections[connection]):
+            raise KeyError(connection)
         login = f"v-{self.database_roles[names.role].name}-{len(self.leases)}"
         self.leases[login] = names.credentials_path
         return login
@@ -69,6 +91,7 @@ class MemoryVault:
             *(Resource(kind="policy", id=f"sys/policies/acl/{name}") for name in self.policies),
             *(Resource(kind="workload_role", id=f"auth/approle/role/{name}") for name in self.workload_roles),
             *(Resource(kind="database_role", id=f"database/roles/{name}") for name in self.database_roles),
+            *(Resource(kind="database_connection", id=f"database/config/{name}") for name in self.connections),
             *(Resource(kind="access_group", id=f"identity/group/name/{name}") for name in self.groups),
             *(Resource(kind="database_leases", id=path) for path in self.leases.values()),
         }
@@ -120,6 +143,37 @@ class MemoryVault:
         self._answer()
         self.database_roles[role.name] = role
 
+    async def mend_connection(self, connection: Connection) -> bool:
+        """Keep the address where the password gets in there."""
+        self._answer()
+        if connection.name not in self.connections or not self._gets_in(
+            connection, self.connections[connection.name][1]
+        ):
+            return False
+        self.connections[connection.name] = connection, self.connections[connection.name][1]
+        return True
+
+    async def write_connection(self, connection: Connection, login: InstanceLogin) -> None:
+        """Keep it where it gets in."""
+        self._answer()
+        if not self._gets_in(connection, login.password):
+            raise TransientError(f"the secret store cannot log in to {connection.host}")
+        self.connections[connection.name] = connection, login.password
+
+    async def rotate_login(self, connection: Connection) -> None:
+        """A new password, here and there."""
+        self._answer()
+        kept, password = self.connections[connection.name]
+        if not self._gets_in(kept, password):
+            raise TransientError(f"the secret store cannot log in to {kept.host}")
+        exchanged = domain.engine_login().password
+        self.instances.tenants[kept.host] = self.instances.tenants[kept.host][0], exchanged
+        self.connections[connection.name] = kept, exchanged
+
+    def _gets_in(self, connection: Connection, password: SecretStr) -> bool:
+        there = self.instances.tenants.get(connection.host)
+        return there is not None and there[1] == password
+
     async def entity_of(self, person: str) -> str | None:
         """Look in `people`, and put them there."""
         self._answer()
@@ -155,6 +209,7 @@ class MemoryVault:
         kept: dict[str, dict[str, Any]] = {
             "policy": self.policies,
             "database_role": self.database_roles,
+            "database_connection": self.connections,
             "access_group": self.groups,
         }
         return kept[resource.kind].pop(name, None) is not None
@@ -162,6 +217,36 @@ class MemoryVault:
     def _answer(self) -> None:
         if self.away:
             raise TransientError("the secret store is sealed or away")
+
+
+class MemoryInstances:
+    """Database servers, and who keeps their first logins: `first` by the name that they are kept under, and in
+    `tenants` who lives on a host, with the password of the database engine there."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, InstanceLogin] = {}
+        self.tenants: dict[str, tuple[Tenant, SecretStr]] = {}
+        self.away = False
+
+    async def read(self, secret: str) -> InstanceLogin:
+        """Look in `first`."""
+        if self.away:
+            raise TransientError("the first logins cannot be read now")
+        if secret not in self.first:
+            raise PermanentError("first_login_missing", f"nothing is kept at {secret}", next_step="Report this.")
+        return self.first[secret]
+
+    async def prepare(
+        self, connection: Connection, tenant: Tenant, first: InstanceLogin, engine: InstanceLogin | None
+    ) -> None:
+        """Move in, where nobody else lives."""
+        if first not in self.first.values():
+            raise TransientError(f"{connection.host} does not let the secrets service in")
+        known = self.tenants.get(connection.host)
+        if known is not None and known[0] != tenant:
+            raise PermanentError("foreign_instance", f"{connection.host} is another's", next_step="Report this.")
+        password = engine.password if engine is not None else known[1] if known is not None else SecretStr("")
+        self.tenants[connection.host] = tenant, password
 
 
 class MemoryHistory:

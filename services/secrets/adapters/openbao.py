@@ -39,10 +39,14 @@ RELOGIN_SECONDS: Final = 5.0
 _SHORT_TEXT: Final = 300
 _VERBS: Final = {"GET": "read", "POST": "write", "PUT": "write", "DELETE": "delete"}
 _NAMED: Final = re.compile(
-    r"^(kv/\w+/env|sys/policies/acl|auth/approle/role|database/roles|identity/\w+/name"
+    r"^(kv/\w+/env|sys/policies/acl|auth/approle/role|database/(?:roles|config|rotate-root)|identity/\w+/name"
     r"|sys/leases/revoke-prefix/database/creds)/[^/]+"
 )
 """Paths in which the part after these words is a name."""
+
+
+_WITH_VALUES: Final = ("kv/data/", "auth/approle/login", "database/config/", "database/rotate-root/")
+"""Paths where values travel, so what is said of them is not passed on."""
 
 
 class VersionConflictError(Exception):
@@ -282,7 +286,7 @@ def _refusal(error: exceptions.VaultError, method: str, path: str) -> Exception:
     words = _words(error)
     if "check-and-set" in words:
         return VersionConflictError(f"{path} was written in the meantime")
-    told = "" if path.startswith(("kv/data/", "auth/approle/login")) else f": {words}"
+    told = "" if path.startswith(_WITH_VALUES) else f": {words}"
     return PermanentError(
         "openbao_refused",
         f"OpenBao refused {method} {path}{told}",

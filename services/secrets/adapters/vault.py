@@ -7,7 +7,9 @@ and is written anew.
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -16,7 +18,17 @@ from chassis.failures import PermanentError, TransientError
 from contracts.values import Resource
 from services.secrets import domain
 from services.secrets.adapters.openbao import OpenBao, VersionConflictError
-from services.secrets.domain import AccessGroup, Claim, DatabaseRole, Names, Policy, Record, StoredSecret
+from services.secrets.domain import (
+    AccessGroup,
+    Claim,
+    Connection,
+    DatabaseRole,
+    InstanceLogin,
+    Names,
+    Policy,
+    Record,
+    StoredSecret,
+)
 
 KEPT_VERSIONS: Final = 10
 _ENTITY_PREFIX: Final = "person:"
@@ -24,13 +36,28 @@ _ENTITY_PREFIX: Final = "person:"
 _MAX_LABEL: Final = 512
 REVOKE_TIMEOUT_SECONDS: Final = 60.0
 """Every lease is a transaction in the database, and all of them are waited for."""
+CONNECTION_TIMEOUT_SECONDS: Final = 20.0
+"""OpenBao connects, which takes it up to five seconds for each address that it finds."""
 
 
 class OpenBaoVault:
     """The secret store, over one logged-in client."""
 
-    def __init__(self, openbao: OpenBao, *, database_connection: str, people_mounts: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        openbao: OpenBao,
+        *,
+        database_connection: str,
+        people_mounts: tuple[str, ...],
+        instance_tls: Literal["verify-full", "disable"] = "verify-full",
+        instance_ca_file: Path | None = None,
+    ) -> None:
+        """`instance_tls` is how OpenBao speaks to environments' own instances, and `instance_ca_file` where it has the
+        certificates that vouch for them; None: among those of its system."""
         self._openbao = openbao
+        self._instance_options = {"sslmode": instance_tls, "connect_timeout": "5"}
+        if instance_tls == "verify-full" and instance_ca_file is not None:
+            self._instance_options["sslrootcert"] = str(instance_ca_file)
         self._database_connection = database_connection
         self._people_mounts = people_mounts
 
@@ -107,13 +134,58 @@ class OpenBaoVault:
         await self._openbao.write(
             f"database/roles/{role.name}",
             {
-                "db_name": self._database_connection,
+                "db_name": role.connection or self._database_connection,
                 "creation_statements": list(role.creation_statements),
                 "revocation_statements": list(role.revocation_statements),
                 "default_ttl": domain.LEASE_SECONDS,
                 "max_ttl": domain.LEASE_MAX_SECONDS,
             },
         )
+
+    async def mend_connection(self, connection: Connection) -> bool:
+        """Write the connection without a login: OpenBao keeps the one it has, and tries it."""
+        path = _connection(connection)
+        if await self._openbao.read(path) is None:
+            return False
+        try:
+            await self._openbao.write(path, self._settings_of(connection), timeout_seconds=CONNECTION_TIMEOUT_SECONDS)
+        except PermanentError as error:
+            if error.code != "openbao_refused":
+                raise
+            return False
+        return True
+
+    async def write_connection(self, connection: Connection, login: InstanceLogin) -> None:
+        """Write the connection with its login, which OpenBao tries."""
+        body = self._settings_of(connection)
+        body |= {"username": login.user, "password": login.password.get_secret_value()}
+        try:
+            await self._openbao.write(_connection(connection), body, timeout_seconds=CONNECTION_TIMEOUT_SECONDS)
+        except PermanentError as error:
+            if error.code != "openbao_refused":
+                raise
+            raise _out_of_reach(connection) from error
+
+    async def rotate_login(self, connection: Connection) -> None:
+        """OpenBao makes the password, sets it and keeps it."""
+        path = f"database/rotate-root/{connection.name}"
+        try:
+            await self._openbao.write(path, {}, timeout_seconds=CONNECTION_TIMEOUT_SECONDS)
+        except PermanentError as error:
+            if error.code != "openbao_refused":
+                raise
+            raise _out_of_reach(connection) from error
+
+    def _settings_of(self, connection: Connection) -> dict[str, Any]:
+        where = f"{connection.host}:{connection.port}/{connection.database}?{urlencode(self._instance_options)}"
+        return {
+            "plugin_name": "postgresql-database-plugin",
+            "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@{where}",
+            "allowed_roles": [connection.name],
+            "password_authentication": "scram-sha-256",
+            "verify_connection": True,
+            "max_open_connections": 4,
+        }
 
     async def entity_of(self, person: str) -> str | None:
         """Look the person up as a login of each of the mounts where people log in. Where none knows them, make an
@@ -211,6 +283,18 @@ def _metadata(names: Names) -> str:
 
 def _subkeys(names: Names) -> str:
     return f"kv/subkeys/env/{names.environment}/app"
+
+
+def _connection(connection: Connection) -> str:
+    return f"database/config/{connection.name}"
+
+
+def _out_of_reach(connection: Connection) -> TransientError:
+    """What was sent holds a password, so OpenBao's own words stay in its log."""
+    return TransientError(
+        f"OpenBao cannot log in to the database instance of {connection.name} ({connection.host}:{connection.port});"
+        " OpenBao's log says why; it must reach it, and know the certificates that vouch for it"
+    )
 
 
 def _incarnation(metadata: Mapping[str, Any] | None) -> UUID | None:

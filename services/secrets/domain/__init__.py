@@ -1,7 +1,19 @@
 """What an environment has in the secret store, as pure functions: its names (`names`), who may do what (`policies`),
-its database role (`databases`), what is remembered of it (`record`), and what is told of all that (`outcomes`)."""
+its database role (`databases`) and its own instance (`instances`), what is remembered of it (`record`), and what is
+told of all that (`outcomes`)."""
 
 from services.secrets.domain.databases import DatabaseRole, database_role, database_role_in, quoted
+from services.secrets.domain.instances import (
+    ENGINE_USER,
+    Connection,
+    InstanceLogin,
+    Tenant,
+    connection_of,
+    engine_login,
+    own_connection,
+    place_of,
+    tenant_of,
+)
 from services.secrets.domain.names import OWNERS_ROLE, ROLES, AccessRole, Names
 from services.secrets.domain.outcomes import (
     GENERATED_NAMES,
@@ -15,10 +27,13 @@ from services.secrets.domain.outcomes import (
     belongings,
     failure_of,
     leases,
+    leasing_connection,
     leasing_role,
     left_behind,
+    lost_connection,
     not_restored,
     secrets_of,
+    with_connection,
     without,
 )
 from services.secrets.domain.policies import (
@@ -33,6 +48,7 @@ from services.secrets.domain.policies import (
 from services.secrets.domain.record import Claim, Grantee, LastRun, Record, Standing, StoredSecret, grantee_of
 
 __all__ = [
+    "ENGINE_USER",
     "GENERATED_NAMES",
     "LEASE_MAX_SECONDS",
     "LEASE_SECONDS",
@@ -43,32 +59,43 @@ __all__ = [
     "AccessGroup",
     "AccessRole",
     "Claim",
+    "Connection",
     "DatabaseRole",
     "Grantee",
+    "InstanceLogin",
     "LastRun",
     "Names",
     "Policy",
     "Record",
     "Standing",
     "StoredSecret",
+    "Tenant",
     "access_groups",
     "admin_policy",
     "all_left_behind",
     "application_secret",
     "belongings",
+    "connection_of",
     "database_role",
     "database_role_in",
     "developer_policy",
+    "engine_login",
     "failure_of",
     "grantee_of",
     "leases",
+    "leasing_connection",
     "leasing_role",
     "left_behind",
+    "lost_connection",
     "not_restored",
+    "own_connection",
+    "place_of",
     "policies",
     "quoted",
     "secrets_of",
+    "tenant_of",
     "viewer_policy",
+    "with_connection",
     "without",
     "workload_policy",
 ]

@@ -1,7 +1,8 @@
 """The database engine's role of an environment, and its SQL.
 
 Invariant: whatever stands in a statement is an identifier from an allow-list, and a role is made only for the very
-schema that carries the environment's name.
+schema that carries the environment's name. A role leases by the connection of the environment's own instance where it
+has one (`instances`), by the shared one otherwise.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Final
 
 from chassis.failures import PermanentError
 from contracts.values import Database
+from services.secrets.domain.instances import connection_of, database_of, place_of
 from services.secrets.domain.names import Names
 
 _CREATION: Final = (
@@ -57,6 +59,8 @@ class DatabaseRole:
     name: str
     creation_statements: tuple[str, ...]
     revocation_statements: tuple[str, ...]
+    connection: str | None = None
+    """The engine's connection that it leases by; None for the shared one."""
 
 
 def quoted(identifier: str) -> str:
@@ -71,24 +75,24 @@ def quoted(identifier: str) -> str:
 def database_role(names: Names, database: Database) -> DatabaseRole:
     """The role that leases logins limited to the environment's own schema. Raises `PermanentError` where the schema is
     not this environment's."""
-    expected = _schema(names)
+    expected = names.schema
     if (database.schema_name, database.owner_role) != (expected, expected):
         raise PermanentError(
             "foreign_schema",
             f"the schema of {names.environment} should be {expected} and belong to the role of that name",
             next_step="This is a fault of the golden path's Terraform module: tell the platform team.",
         )
-    return database_role_in(names, database.database)
+    return database_role_in(names, place_of(names, database))
 
 
-def database_role_in(names: Names, database: str) -> DatabaseRole:
-    """The role for the environment's schema in the database of this name.
+def database_role_in(names: Names, place: str) -> DatabaseRole:
+    """The role for the environment's schema in a place (`instances.place_of`).
 
     A login is a member of the schema's owner, inherits nothing from it and becomes it when it connects: what it makes
     belongs to the owner and outlives the lease. Raises `PermanentError` for a name that cannot stand in a statement.
     """
     try:
-        where, owner = quoted(database), quoted(_schema(names))
+        where, owner = quoted(database_of(place)), quoted(names.schema)
     except ValueError as error:
         raise PermanentError(
             "unusable_database_name",
@@ -99,11 +103,8 @@ def database_role_in(names: Names, database: str) -> DatabaseRole:
         names.role,
         tuple(_filled(statement, owner, where) for statement in _CREATION),
         (_LOCKOUT, _COMMIT, _filled(_REVOCATION, owner, where)),
+        connection_of(place),
     )
-
-
-def _schema(names: Names) -> str:
-    return f"env_{names.environment.replace('-', '_')}"
 
 
 def _filled(statement: str, owner: str, database: str) -> str:

@@ -23,8 +23,14 @@ class Names:
 
     @property
     def role(self) -> str:
-        """The workload's policy, its AppRole role and the database engine's role: one name for all three."""
+        """The workload's policy, its AppRole role, the database engine's role and its connection to an instance of the
+        environment's own: one name for all four."""
         return f"env-{self.environment}"
+
+    @property
+    def schema(self) -> str:
+        """The environment's schema, and the role that owns it."""
+        return f"env_{self.environment.replace('-', '_')}"
 
     def policy_of(self, role: AccessRole) -> str:
         """What a person with this role may do. With a colon: `env-shop-admin` is the workload of `shop-admin`."""

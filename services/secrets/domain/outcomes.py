@@ -26,7 +26,7 @@ def application_secret() -> dict[str, SecretStr]:
     return {name: SecretStr(secrets.token_urlsafe(SECRET_BYTES)) for name in GENERATED_NAMES}
 
 
-def belongings(names: Names, *, with_database: bool) -> tuple[Resource, ...]:
+def belongings(names: Names, *, with_database: bool, own_instance: bool = False) -> tuple[Resource, ...]:
     """Everything an environment may have in the secret store, in the order in which it is taken away: what lets
     somebody in first, the secret and its claim last. Ids are paths of OpenBao's API, except the secret's, which is
     the path that people use."""
@@ -38,6 +38,8 @@ def belongings(names: Names, *, with_database: bool) -> tuple[Resource, ...]:
     ]
     if with_database:
         found.append(leasing_role(names))
+    if own_instance:
+        found.append(leasing_connection(names))
     return (*found, Resource(kind="secret", id=names.kv_path))
 
 
@@ -49,6 +51,11 @@ def access_groups(names: Names) -> tuple[Resource, ...]:
 def leasing_role(names: Names) -> Resource:
     """The database engine's role."""
     return Resource(kind="database_role", id=f"database/roles/{names.role}")
+
+
+def leasing_connection(names: Names) -> Resource:
+    """The database engine's connection to an instance of the environment's own."""
+    return Resource(kind="database_connection", id=f"database/config/{names.role}")
 
 
 def leases(names: Names) -> Resource:
@@ -68,6 +75,11 @@ def secrets_of(names: Names, stored: StoredSecret, *, with_database: bool) -> Se
         access_group=names.access_group,
         resources=belongings(names, with_database=with_database),
     )
+
+
+def with_connection(said: Secrets, names: Names) -> Secrets:
+    """What the event says of an environment that has an instance of its own."""
+    return said.model_copy(update={"resources": belongings(names, with_database=True, own_instance=True)})
 
 
 def without(said: Secrets, removed: Collection[Resource]) -> Secrets:
@@ -93,6 +105,12 @@ def failure_of(error: PermanentError, attempts: int) -> Failure:
 def left_behind(resource: Resource, error: PermanentError) -> LeftBehind:
     """A thing that will not go, and why."""
     return LeftBehind(resource=resource, reason=f"{error} {error.next_step}"[:MAX_TEXT])
+
+
+def lost_connection(names: Names) -> LeftBehind:
+    """What the undo of an update cannot put back: the instance that the update took is another one when it is back."""
+    reason = "The instance is a new one, which the secret store has no login for: ask for an update to connect it."
+    return LeftBehind(resource=leasing_connection(names), reason=reason)
 
 
 def all_left_behind(spec: EnvironmentSpec, error: PermanentError, attempts: int) -> Receipt:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from chassis.failures import PermanentError
 from contracts.events import AccessChange
+from services.secrets.domain.instances import connection_of
 from services.secrets.domain.names import OWNERS_ROLE, ROLES, AccessRole
 
 MAX_LABELS: Final = 64
@@ -58,6 +59,21 @@ class LastRun:
     before: str | None
     after: str
 
+    @property
+    def moves_leases(self) -> bool:
+        """Whether logins are leased by another connection than before."""
+        return bool(self.before and self.after) and connection_of(self.before) != connection_of(self.after)
+
+    @property
+    def enters_instance(self) -> bool:
+        """Whether the environment has got an instance of its own that it had not."""
+        return connection_of(self.before) is None and connection_of(self.after) is not None
+
+    @property
+    def leaves_instance(self) -> bool:
+        """Whether the environment had an instance of its own and has none now."""
+        return connection_of(self.before) is not None and connection_of(self.after) is None
+
 
 @dataclass(frozen=True)
 class Record:
@@ -65,7 +81,8 @@ class Record:
 
     grants: Mapping[Grantee, Standing] = field(default_factory=dict)
     database: str | None = None
-    """Where it leases logins to; empty for an environment without a database, None where that is not known."""
+    """Where it leases logins to (`instances.place_of`); empty for an environment without a database, None where that is
+    not known."""
     last_run: LastRun | None = None
 
     def with_grant(self, who: Grantee, *, given: bool, at: datetime) -> Self:
@@ -86,16 +103,24 @@ class Record:
         grants = {who: standing for who, standing in self.grants.items() if who == owner or not standing.owns}
         return replace(self, grants=_within_bounds({owner: Standing(given=True, at=at, owns=True)} | grants))
 
-    def moved_by(self, run_id: UUID, database: str) -> Self:
-        """The record once a run gives the environment this database. A repeat of the run changes nothing more."""
+    def moved_by(self, run_id: UUID, place: str) -> tuple[Self, LastRun]:
+        """The record once a run leases logins to this place, and that run. A repeat of it changes nothing more."""
         before = self.last_run.before if self.last_run and self.last_run.id == run_id else self.database
-        return replace(self, database=database, last_run=LastRun(run_id, before, database))
+        run = LastRun(run_id, before, place)
+        return replace(self, database=place, last_run=run), run
 
     def moved_back(self, run_id: UUID) -> Self:
         """The record once that run is taken back; as it is where the run never changed anything."""
         if self.last_run is None or self.last_run.id != run_id:
             return self
         return replace(self, database=self.last_run.before)
+
+    @property
+    def has_own_instance(self) -> bool:
+        """Whether there may be a connection to an instance of its own, be it from before the last run."""
+        run = self.last_run
+        places = (self.database, *((run.before, run.after) if run else ()))
+        return any(connection_of(place) for place in places)
 
     def holders(self, role: AccessRole) -> tuple[Grantee, ...]:
         """Everybody who has a role."""

@@ -6,6 +6,7 @@ still be alive is touched.
 """
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from chassis.failures import PermanentError, TransientError
 from contracts.events import (
@@ -18,10 +19,11 @@ from contracts.events import (
     SecretsStoredData,
     Undone,
 )
-from contracts.values import EnvironmentSpec, LeftBehind, Receipt, Resource
+from contracts.values import Database, EnvironmentSpec, LeftBehind, Receipt, Resource
 from services.secrets import domain
 from services.secrets.domain import Claim, Grantee, LastRun, Names, Record
 from services.secrets.handlers.access import Access, Settled
+from services.secrets.handlers.own_instances import OwnInstances
 from services.secrets.handlers.removal import Removal, receipt_of
 from services.secrets.handlers.together import together
 from services.secrets.ports import History, Journal, Vault
@@ -34,6 +36,8 @@ class Handlers:
     vault: Vault
     history: History
     journal: Journal
+    own_instances: OwnInstances | None = None
+    """None where no environment has a database instance to itself."""
 
     async def store(self, event: InfraReady) -> SecretsStoredData:
         """Store a generated secret, make the roles and policies, grant the owner; on an update run, mend all of that
@@ -42,7 +46,12 @@ class Handlers:
         database = infrastructure.database
         role = domain.database_role(names, database) if database else None
 
-        await self._take_name(names, event)
+        run = await self._take_name(names, event)
+        if database is not None and database.master_secret is not None:
+            await self._connect(names, event.incarnation, database, database.master_secret)
+        if run.moves_leases:
+            # By the connection that they were made by.
+            await self.vault.revoke_leases(names)
         stored, settled, *_ = await together(
             self.vault.keep_secret(names, domain.application_secret()),
             Access(self.vault).settle(names, event.incarnation, lambda record: record),
@@ -50,13 +59,20 @@ class Handlers:
             self.vault.write_workload_role(names),
             *([self.vault.write_database_role(role)] if role else []),
         )
-        if role is None and event.data.previous is not None and (stuck := await self._end_leasing(names)):
+        stuck: list[LeftBehind] = []
+        if role is None and event.data.previous is not None:
+            _, stuck = await self._take_away(names, domain.leasing_role(names), domain.leases(names))
+        if run.leaves_instance and not stuck:
+            _, stuck = await self._take_away(names, domain.leasing_connection(names))
+        if stuck:
             raise PermanentError(
                 "leases_remain",
                 f"{stuck[0].resource.id} cannot be taken away: {stuck[0].reason}",
                 next_step="Ask the platform team to remove it, then ask for the change again.",
             )
         kept = domain.secrets_of(names, stored, with_database=role is not None)
+        if role is not None and role.connection is not None:
+            kept = domain.with_connection(kept, names)
         await self._tell(event, names, ", ".join(kept.names), settled)
         return SecretsStoredData(
             spec=event.data.spec, previous=event.data.previous, infrastructure=infrastructure, secrets=kept
@@ -76,7 +92,7 @@ class Handlers:
         if claim is not None and claim.incarnation != event.incarnation:
             await self.journal.line(event, f"{names.kv_path} is another environment's now and stays as it is.")
             return Undone(spec=event.data.spec, receipt=Receipt())
-        removed, left_behind = await Removal(self.vault).clear(names)
+        removed, left_behind = await Removal(self.vault).clear(names, claim)
         said = await self.history.stored(event.subject, event.incarnation)
         receipt = receipt_of(names, removed, left_behind, said)
         await self.journal.line(
@@ -142,23 +158,34 @@ class Handlers:
             await self.journal.line(event, f"{who} is in {group}, from the next login on.")
         return True
 
-    async def _take_name(self, names: Names, event: InfraReady) -> None:
-        """Hold the claim, with a record of what this run is about to change."""
-        database = event.data.infrastructure.database
+    async def _take_name(self, names: Names, event: InfraReady) -> LastRun:
+        """Hold the claim, with a record of what this run is about to change; answers that."""
+        place = domain.place_of(names, event.data.infrastructure.database)
 
-        def begun(record: Record) -> Record:
-            owned = record.owned_by(event.data.spec.owner.person, event.time)
-            return owned.moved_by(event.run_id, database.database if database else "")
+        def begun(record: Record) -> tuple[Record, LastRun]:
+            return record.owned_by(event.data.spec.owner.person, event.time).moved_by(event.run_id, place)
 
         claim = await self.vault.claim_of(names)
         if claim is not None and claim.incarnation == event.incarnation:
-            record = begun(claim.record)
+            record, run = begun(claim.record)
             if record != claim.record and not await self.vault.keep_record(names, claim, record):
                 raise TransientError(f"{names.kv_path} was changed in the meantime")
-            return
+            return run
         if claim is not None:
             await self._clear_leftovers(names, claim)
-        await self.vault.claim(names, event.incarnation, begun(Record()))
+        record, run = begun(Record())
+        await self.vault.claim(names, event.incarnation, record)
+        return run
+
+    async def _connect(self, names: Names, incarnation: UUID, database: Database, master_secret: str) -> None:
+        if self.own_instances is None:
+            raise PermanentError(
+                "no_way_into_instances",
+                f"{names.environment} has a database instance of its own, and the secrets service is not set up for it",
+                next_step="The platform team sets SLIPWAY_SECRETS_FIRST_LOGINS, or takes the kind of environment out of"
+                " own_database_kinds; docs/how-to/run-on-aws.md goes through it.",
+            )
+        await self.own_instances.connect(names, incarnation, database, master_secret)
 
     async def _clear_leftovers(self, names: Names, claim: Claim) -> None:
         """Remove what an undone run of an earlier incarnation left; refuse what may be alive."""
@@ -171,7 +198,7 @@ class Handlers:
                 f"{names.kv_path} holds secrets that are not this environment's",
                 next_step="Choose another name, or ask the platform team whose they are.",
             )
-        _, left_behind = await Removal(self.vault).clear(names)
+        _, left_behind = await Removal(self.vault).clear(names, claim)
         if left_behind:
             raise PermanentError(
                 "leftovers_remain",
@@ -185,6 +212,8 @@ class Handlers:
         """Undo what the run changed; what will not go back is in the receipt with its reason."""
         before = run.after if run.before is None else run.before
         role = domain.database_role_in(names, before) if before else None
+        if run.moves_leases:
+            await self.vault.revoke_leases(names)
         await together(
             Access(self.vault).settle(
                 names,
@@ -194,21 +223,26 @@ class Handlers:
             *(self.vault.write_policy(policy) for policy in domain.policies(names, with_database=role is not None)),
             *([self.vault.write_database_role(role)] if role else []),
         )
-        leasing = domain.leasing_role(names)
-        if role is not None:
-            return Receipt(restored=() if run.after else (leasing,))
-        left_behind = await self._end_leasing(names) if run.after else []
-        stuck = {left.resource for left in left_behind}
-        removed: tuple[Resource, ...] = (leasing,) if run.after and leasing not in stuck else ()
-        return Receipt(removed=removed, left_behind=tuple(left_behind))
+        goes: list[Resource] = []
+        if role is None and run.after:
+            goes = [domain.leasing_role(names), domain.leases(names)]
+        if run.enters_instance:
+            goes.append(domain.leasing_connection(names))
+        gone, left_behind = await self._take_away(names, *goes)
+        if run.leaves_instance:
+            left_behind.append(domain.lost_connection(names))
+        restored = (domain.leasing_role(names),) if role is not None and not run.after else ()
+        return Receipt(removed=gone, restored=restored, left_behind=tuple(left_behind))
 
-    async def _end_leasing(self, names: Names) -> list[LeftBehind]:
-        """Take the database role away and end its leases, the policies being shut already."""
-        removed: set[Resource] = set()
+    async def _take_away(self, names: Names, *resources: Resource) -> tuple[tuple[Resource, ...], list[LeftBehind]]:
+        """Take these away in this order, the policies being shut already; answers what is gone of them, be it since
+        before a crash, and what will not go."""
         left_behind: list[LeftBehind] = []
-        for resource in (domain.leasing_role(names), domain.leases(names)):
-            await Removal(self.vault).take_away(resource, names, removed, left_behind)
-        return left_behind
+        for resource in resources:
+            await Removal(self.vault).take_away(resource, names, set(), left_behind)
+        stuck = {one.resource for one in left_behind}
+        leases = domain.leases(names)
+        return tuple(one for one in resources if one not in stuck and one != leases), left_behind
 
     async def _tell(self, event: InfraReady, names: Names, kept: str, settled: Settled | None) -> None:
         await self.journal.line(event, f"The secret {names.kv_path} holds {kept}; only the workload can read it.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from chassis.failures import PermanentError
 from contracts.values import LeftBehind, Receipt, Resource, Secrets
 from services.secrets import domain
-from services.secrets.domain import Names
+from services.secrets.domain import Claim, Names
 from services.secrets.handlers.together import together
 from services.secrets.ports import Vault
 
@@ -19,13 +19,14 @@ class Removal:
 
     vault: Vault
 
-    async def clear(self, names: Names) -> tuple[set[Resource], list[LeftBehind]]:
-        """Remove everything; answers what was there and what will not go."""
+    async def clear(self, names: Names, claim: Claim | None) -> tuple[set[Resource], list[LeftBehind]]:
+        """Remove everything; answers what was there and what will not go. `claim` says what there may be."""
         removed: set[Resource] = set()
         left_behind: list[LeftBehind] = []
         *doors, database_role, secret = domain.belongings(names, with_database=True)
         await together(*(self.take_away(door, names, removed, left_behind) for door in doors))
-        for resource in (database_role, domain.leases(names), secret):
+        connections = [domain.leasing_connection(names)] if claim is not None and claim.record.has_own_instance else []
+        for resource in (database_role, domain.leases(names), *connections, secret):
             await self.take_away(resource, names, removed, left_behind)
         # A grant under way while the doors went has put its group back. Now that the claim is gone no other will.
         stuck = {one.resource for one in left_behind}
@@ -49,7 +50,11 @@ class Removal:
 def receipt_of(names: Names, removed: set[Resource], left_behind: list[LeftBehind], said: Secrets | None) -> Receipt:
     """What is gone. A repeat after a crash finds less than there was, so what the log says was made counts too:
     the receipt of a repeat is the receipt of the first attempt."""
-    made = domain.belongings(names, with_database=said.database_role is not None) if said else ()
+    connection = domain.leasing_connection(names)
+    with_database, own_instance = said is not None and said.database_role is not None, False
+    if said is not None:
+        own_instance = connection in said.resources
+    made = domain.belongings(names, with_database=with_database, own_instance=own_instance) if said else ()
     gone = removed.union(made) - {one.resource for one in left_behind}
-    order = domain.belongings(names, with_database=True)
+    order = domain.belongings(names, with_database=True, own_instance=True)
     return Receipt(removed=tuple(one for one in order if one in gone), left_behind=tuple(left_behind))

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from deploy.embedded.testing import RunningOpenBao, RunningPostgres, start_openbao, start_postgres
+from tests.contract.vault.instance import Instance, start_instance
 from tests.contract.vault.worlds import RealWorld, TwinWorld, World, a_session
+from tests.moto import moto_server, start_moto
 
 _numbers = itertools.count(1)
 
@@ -20,6 +22,16 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgr
 @pytest.fixture(scope="package")
 def openbao(tmp_path_factory: pytest.TempPathFactory, postgres: RunningPostgres) -> Iterator[RunningOpenBao]:
     with start_openbao(tmp_path_factory.mktemp("openbao"), postgres) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    directory = tmp_path_factory.mktemp("own")
+    with (
+        start_moto(moto_server() or "", directory / "moto") as moto,
+        start_instance(directory / "instance", moto) as running,
+    ):
         yield running
 
 

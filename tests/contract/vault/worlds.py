@@ -92,7 +92,10 @@ class TwinWorld:
     def existing(self, name: str) -> set[Resource]:
         """Ask the twin."""
         names = Names(name)
-        return {*domain.belongings(names, with_database=True), domain.leases(names)} & self.vault.resources()
+        return {
+            *domain.belongings(names, with_database=True, own_instance=True),
+            domain.leases(names),
+        } & self.vault.resources()
 
     def members(self, name: str, role: AccessRole = "developer") -> set[str]:
         """Ask the twin."""
@@ -164,7 +167,7 @@ class RealWorld:
     def existing(self, name: str) -> set[Resource]:
         """Read every path."""
         names = Names(name)
-        found = {one for one in domain.belongings(names, with_database=True) if self._is_there(one)}
+        found = {one for one in domain.belongings(names, with_database=True, own_instance=True) if self._is_there(one)}
         if self._answers("LIST", f"sys/leases/lookup/{names.credentials_path}"):
             found.add(domain.leases(names))
         return found

@@ -93,6 +93,16 @@ def test_a_directory_knows_its_incarnation() -> None:
     assert incarnation_of({"manifest.yaml": b"[]"}) is None
 
 
+def test_where_the_first_login_of_an_own_instance_is_kept_is_told_and_of_the_shared_one_nothing() -> None:
+    shared = {"host": "db", "port": 5432, "database": "apps", "schema": "env_x", "role": "env_x"}
+    for more, told in (({}, None), ({"master_secret": None}, None), ({"master_secret": "arn"}, "arn")):
+        outputs = {"namespace": "x", "database": shared | more}
+        said = infrastructure_of(Applied(outputs=outputs, resources=()), "0" * 40)
+        assert said.database is not None
+        assert said.database.master_secret == told
+        assert ("master_secret" in said.model_dump(mode="json")["database"]) == (told is not None)
+
+
 @pytest.mark.parametrize("outputs", [{}, {"namespace": "x", "database": {"host": "h"}}, {"namespace": 7}])
 def test_a_golden_path_that_puts_out_the_wrong_things_fails_for_good(outputs: dict[str, object]) -> None:
     with pytest.raises(PermanentError) as refused:

@@ -80,7 +80,9 @@ def test_a_role_that_was_asked_for_outlives_ownership() -> None:
 
 def test_a_run_is_remembered_with_what_was_before_it_however_often_it_is_repeated() -> None:
     first, second = uuid4(), uuid4()
-    record = Record().moved_by(first, "apps").moved_by(second, "").moved_by(second, "")
+    record = Record()
+    for run_id, place in ((first, "apps"), (second, ""), (second, "")):
+        record, _ = record.moved_by(run_id, place)
     assert record.last_run == LastRun(second, "apps", "")
     assert record.moved_back(second).database == "apps"
     assert record.moved_back(second).moved_back(second) == record.moved_back(second)

@@ -133,6 +133,16 @@
 - name: SLIPWAY_SECRETS_OPENBAO_CA_FILE
   value: /srv/slipway/etc/openbao/ca.crt
 {{- end }}
+{{- if include "slipway.ownInstances" .root }}
+- name: SLIPWAY_SECRETS_FIRST_LOGINS
+  value: aws
+- name: SLIPWAY_SECRETS_INSTANCE_CA_FILE
+  value: /srv/slipway/etc/instances/ca.crt
+{{- with $values.ownInstances.openbaoCaFile }}
+- name: SLIPWAY_SECRETS_OPENBAO_INSTANCE_CA_FILE
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
 {{- with $values.clusterAccess.url }}
 - name: SLIPWAY_SECRETS_CLUSTER_URL
   value: {{ . | quote }}
@@ -193,5 +203,12 @@ sslmode={{ .sslMode }}
 # libpq comes in a wheel and does not know where this image has its authorities.
 - name: SSL_CERT_FILE
   value: /etc/ssl/certs/ca-certificates.crt
+{{- end }}
+{{- end }}
+
+{{/* The ConfigMap with the certificates of environments' own database instances; empty where no kind has one. */}}
+{{- define "slipway.ownInstances" -}}
+{{- if dig "own_database_kinds" (list "production") .Values.provisioner.aws }}
+{{- required "ownInstances.caConfigMap holds the certificate bundle of RDS, for environments with a database instance of their own; provisioner.aws.own_database_kinds: [] gives nobody one" (or .Values.ownInstances.caConfigMap .Values.postgres.caConfigMap) }}
 {{- end }}
 {{- end }}

@@ -2,7 +2,8 @@
 # have one (`own_database_kinds`), an instance of their own. The owner cannot log in: OpenBao's database engine hands out
 # short-lived logins that are its members.
 #
-# No password is known here: RDS makes the instance's first one itself and keeps it in Secrets Manager.
+# No password is known here: RDS makes the instance's first one itself and keeps it in Secrets Manager. The secrets
+# service reads it there, and makes in an own instance what `slipway_database` makes in the shared one.
 
 locals {
   aws    = var.platform.aws

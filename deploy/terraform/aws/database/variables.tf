@@ -45,11 +45,12 @@ variable "platform" {
     aws = object({
       vpc_id                       = string
       cluster_security_group_id    = string
+      openbao_security_group_id    = optional(string, "")
       availability_zones           = list(string)
       subnet_ipam_pool_id          = optional(string, "")
       subnet_cidr_block            = optional(string, "")
       subnet_route_table_id        = optional(string, "")
-      own_database_kinds           = list(string)
+      own_database_kinds           = optional(list(string), ["production"])
       database_instance_class      = optional(string, "db.t4g.medium")
       database_engine_version      = optional(string, "17")
       database_deletion_protection = optional(bool, false)

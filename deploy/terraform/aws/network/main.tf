@@ -1,4 +1,5 @@
-# Subnets in the shared VPC for one store of one environment, and who may reach it: the cluster, at the store's ports.
+# Subnets in the shared VPC for one store of one environment, and who may reach it: the cluster, at the store's ports,
+# and OpenBao where it is outside of it and the store is a database.
 # Nothing else is in these subnets, so what may reach them can be read from one security group.
 
 locals {
@@ -68,6 +69,21 @@ resource "aws_vpc_security_group_ingress_rule" "cluster" {
   security_group_id            = aws_security_group.this.id
   referenced_security_group_id = local.aws.cluster_security_group_id
   description                  = "From the cluster"
+  ip_protocol                  = "tcp"
+  from_port                    = each.value
+  to_port                      = each.value
+}
+
+# OpenBao leases logins of databases; where it is not in the cluster, it is let in by a security group of its own.
+resource "aws_vpc_security_group_ingress_rule" "openbao" {
+  for_each = {
+    for port in var.ports : tostring(port) => port
+    if var.purpose == "database" && local.aws.openbao_security_group_id != ""
+  }
+
+  security_group_id            = aws_security_group.this.id
+  referenced_security_group_id = local.aws.openbao_security_group_id
+  description                  = "From OpenBao"
   ip_protocol                  = "tcp"
   from_port                    = each.value
   to_port                      = each.value

@@ -7,3 +7,13 @@ output "security_group_id" {
   description = "The security group that lets the cluster in."
   value       = aws_security_group.this.id
 }
+
+output "lets_in" {
+  description = "The security groups that may reach the store."
+  value = toset([
+    for rule in concat(
+      values(aws_vpc_security_group_ingress_rule.cluster),
+      values(aws_vpc_security_group_ingress_rule.openbao)
+    ) : rule.referenced_security_group_id
+  ])
+}

@@ -29,6 +29,7 @@ variable "platform" {
     aws = object({
       vpc_id                    = string
       cluster_security_group_id = string
+      openbao_security_group_id = optional(string, "")
       availability_zones        = list(string)
       subnet_ipam_pool_id       = optional(string, "")
       subnet_cidr_block         = optional(string, "")

@@ -13,7 +13,6 @@ variables {
       cluster_security_group_id = "sg-cluster"
       availability_zones        = ["eu-central-1a", "eu-central-1b"]
       subnet_cidr_block         = "10.20.0.0/16"
-      own_database_kinds        = ["production"]
       alarm_topic_arn           = "arn:aws:sns:eu-central-1:123456789012:alarms"
       portal_url                = "https://slipway.example.test"
     }
@@ -33,6 +32,47 @@ run "a_preview_has_a_schema_in_the_shared_instance" {
   assert {
     condition     = [output.host, output.port, output.database, output.schema, output.role] == ["shared.db.example.test", 5432, "apps", "env_demo_api", "env_demo_api"]
     error_message = "It is where the platform says."
+  }
+}
+
+run "nobody_has_an_instance_where_no_kind_is_to_have_one" {
+  command = plan
+  variables {
+    kind = "production"
+    platform = {
+      aws = {
+        vpc_id                    = "vpc-1"
+        cluster_security_group_id = "sg-cluster"
+        availability_zones        = ["eu-central-1a", "eu-central-1b"]
+        own_database_kinds        = []
+      }
+    }
+  }
+
+  assert {
+    condition     = length(slipway_database.this) == 1 && length(aws_db_instance.this) == 0 && output.master_secret == null
+    error_message = "A schema in the shared instance, and no first login."
+  }
+}
+
+run "openbao_outside_the_cluster_is_let_in" {
+  command = plan
+  variables {
+    kind = "production"
+    platform = {
+      aws = {
+        vpc_id                    = "vpc-1"
+        cluster_security_group_id = "sg-cluster"
+        openbao_security_group_id = "sg-openbao"
+        availability_zones        = ["eu-central-1a", "eu-central-1b"]
+        subnet_cidr_block         = "10.20.0.0/16"
+      }
+    }
+  }
+
+  assert {
+    condition     = module.network[0].lets_in == toset(["sg-cluster", "sg-openbao"])
+    error_message = "The cluster and OpenBao."
   }
 }
 
