@@ -35,6 +35,8 @@ _log = structlog.get_logger(__name__)
 
 PUBLISH_TIMEOUT_SECONDS: Final = 5.0
 PUBLISH_TRIES: Final = 4
+TRIES_WHILE_AWAY: Final = 2
+"""As often is a message said while there is no connection: whoever waits for it is better told so."""
 LEADER_TIMEOUT_SECONDS: Final = 2.0
 LEADER_TRIES: Final = 10
 """Nobody answers for the leader while another is elected, so it is asked often and briefly."""
@@ -196,9 +198,11 @@ class Bus:
         while tries < PUBLISH_TRIES:
             try:
                 answer = await self._request(subject, body, PUBLISH_TIMEOUT_SECONDS, sent)
-            except TimeoutError:
+            except TimeoutError as error:
                 self._raise_if_denied(subject)
                 tries += 1
+                if tries >= TRIES_WHILE_AWAY and not self.connected:
+                    raise TransientError("the bus is away") from error
                 continue
             except nats.errors.NoRespondersError as error:
                 raise TransientError(f"the stream {stream} does not answer") from error
