@@ -5,6 +5,7 @@ has it, and a folder of `TOGETHER`, whose fixtures belong to the whole folder.
 """
 
 import os
+import sys
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -52,7 +53,13 @@ def _turn(item: pytest.Item) -> int:
 
 
 def pytest_configure() -> None:
-    """Give this process ports of its own, so that nobody starts a server where another is about to."""
+    """Keep what is compiled, and give this process ports of its own, so that nobody starts a server where another is
+    about to.
+
+    pytest rewrites every module of tests before it is compiled: seconds at each run, for each process, where the
+    environment has `PYTHONDONTWRITEBYTECODE`. The platform's own processes keep theirs anyway."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if (worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None:
         count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
         each = (EPHEMERAL_START - _FIRST_PORT) // count

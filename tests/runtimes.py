@@ -1,13 +1,14 @@
 """The local runtime as a process of its own beside a real ingress, slots as the provisioner makes them, and releases of
 a few lines."""
 
+import asyncio
 import gzip
 import hashlib
 import io
 import json
 import tarfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,26 @@ def runtime_beside_caddy(directory: Path, **settings: str) -> Iterator[RuntimeUn
             yield found
         finally:
             found.stop()
+
+
+@asynccontextmanager
+async def ending(client: "Client", name: str) -> AsyncIterator[None]:
+    """An application that ends again and again while this lasts: whoever follows its output may have begun to listen a
+    moment after the answer to that began."""
+
+    async def end() -> None:
+        while True:
+            with suppress(httpx.HTTPError):
+                await client.browse(name, "/exit")
+            await asyncio.sleep(0.5)
+
+    task = asyncio.create_task(end())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 @asynccontextmanager

@@ -129,7 +129,7 @@ class Stack:
         assert begun
 
     async def _started(self) -> bool:
-        for _ in range(500):
+        for _ in range(3000):
             if self._server.started:
                 return True
             await asyncio.sleep(0.02)

@@ -3,6 +3,7 @@ one, an id is kept once, and a server that dies takes nothing with it."""
 
 import asyncio
 import time
+from functools import partial
 from itertools import pairwise
 from uuid import uuid4
 
@@ -24,11 +25,11 @@ from deploy.embedded.testing_cluster import RunningCluster
 from tests import samples
 from tests.cluster.conftest import KEY, connect
 from tests.cluster.measured import MEASURED
-from tests.waiting import until
+from tests.waiting import patiently, until
 
 ROUNDS = 20
 AT_ONCE = 20
-FAILOVER_WITHIN_SECONDS = 30.0
+FAILOVER_WITHIN_SECONDS = 60.0
 OUTCOMES = (InfraReady, InfraFailed)
 
 
@@ -37,8 +38,8 @@ def name() -> str:
 
 
 async def store(bus: Bus, event: Event) -> int:
-    stored = await bus.publish(
-        subjects.of(event), event.to_json(), stream=subjects.ENVIRONMENTS, message_id=str(event.id)
+    stored = await patiently(
+        lambda: bus.publish(subjects.of(event), event.to_json(), stream=subjects.ENVIRONMENTS, message_id=str(event.id))
     )
     return stored.sequence
 
@@ -68,11 +69,12 @@ async def test_what_was_acknowledged_is_seen_through_every_server(
     async def one(number: int) -> None:
         nonlocal missed
         subject = f"environment.{name()}.infra_ready"
-        stored = await teller.publish(subject, b"{}", stream=subjects.ENVIRONMENTS, message_id=uuid4().hex)
+        own = uuid4().hex
+        stored = await patiently(lambda: teller.publish(subject, b"{}", stream=subjects.ENVIRONMENTS, message_id=own))
         reader = everywhere[number % 3]
-        nearby = await reader.last(subjects.ENVIRONMENTS, subject)
+        nearby = await patiently(lambda: reader.last(subjects.ENVIRONMENTS, subject))
         missed += nearby is None or nearby.seq != stored.sequence
-        led = await reader.last_stored(subjects.ENVIRONMENTS, subject)
+        led = await patiently(lambda: reader.last_stored(subjects.ENVIRONMENTS, subject))
         assert led is not None
         assert (led.seq, led.data, led.subject) == (stored.sequence, b"{}", subject)
 
@@ -184,14 +186,14 @@ async def test_the_death_of_the_leader_loses_nothing_that_was_acknowledged(clust
                     await asyncio.sleep(0.05)
                     continue
                 except ConflictError:
-                    newest = await bus.last_stored(subjects.ENVIRONMENTS, everything)
+                    newest = await patiently(lambda: bus.last_stored(subjects.ENVIRONMENTS, everything))
                     assert newest is not None
                     assert newest.data == own.encode()
                     sequence = newest.seq or 0
                 break
             kept[environment].append(sequence)
             times.append(time.monotonic())
-            newest = await bus.last_stored(subjects.ENVIRONMENTS, everything)
+            newest = await patiently(lambda: bus.last_stored(subjects.ENVIRONMENTS, everything))
             assert newest is not None
             assert newest.seq == sequence
 
@@ -208,9 +210,14 @@ async def test_the_death_of_the_leader_loses_nothing_that_was_acknowledged(clust
     MEASURED.note("a stream's leader killed: longest time without an acknowledgement", f"{stall:.1f} s")
     await asyncio.to_thread(cluster.wait_current)
     for environment, sequences in kept.items():
-        found = await count(bus, environment)
-        assert found == sequences[1:]
+        # Any server answers, also one that is behind for a moment.
+        await until(partial(holds, bus, environment, sequences[1:]), what=f"everything of {environment}")
     await bus.close()
+
+
+async def holds(bus: Bus, environment: str, sequences: list[int]) -> bool:
+    """Whether these and no others are stored of an environment."""
+    return await patiently(partial(count, bus, environment)) == sequences
 
 
 async def count(bus: Bus, environment: str) -> list[int]:

@@ -17,7 +17,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgr
 
 @pytest.fixture
 async def real(postgres: RunningPostgres) -> AsyncIterator[Real]:
-    postgres.make_anew("catalog")
+    postgres.make_bare("catalog")
     database = Database(postgres.cluster.settings("catalog"), application_name="test")
     await database.open()
     try:

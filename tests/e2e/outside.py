@@ -32,7 +32,8 @@ from tests.stand_ins import wait_until
 DEMO_NAME = "demo-api"
 GOLDEN_PATH = "nodejs-api"
 _COMMAND_SECONDS = 150
-_QUERY_SECONDS = 5
+_QUERY_SECONDS = 30
+"""Only what fails takes so long."""
 
 Json = dict[str, Any]
 
@@ -111,7 +112,9 @@ class Demo:
 
     def events_in_log(self) -> int:
         """How many events the bus has in its log of environments."""
-        server = httpx.get(f"{self.ports.url('nats-monitor')}/jsz?streams=true", trust_env=False).json()
+        server = httpx.get(
+            f"{self.ports.url('nats-monitor')}/jsz?streams=true", trust_env=False, timeout=_QUERY_SECONDS
+        ).json()
         streams = [stream for account in server["account_details"] for stream in account["stream_detail"]]
         return int(next(stream["state"]["messages"] for stream in streams if stream["name"] == "ENVIRONMENTS"))
 
@@ -120,7 +123,7 @@ class Demo:
         url = f"{self.ports.url('inbox')}/api/channels/deployments/messages"
 
         def told() -> list[Json]:
-            found = httpx.get(url, trust_env=False).json()["messages"]
+            found = httpx.get(url, trust_env=False, timeout=_QUERY_SECONDS).json()["messages"]
             return [one for one in found if one["metadata"]["event_payload"]["environment"] == environment]
 
         wait_until(lambda: bool(told()))
@@ -170,7 +173,8 @@ class Demo:
     def forge(self, method: str, path: str, body: Json | None = None, login: str = "slipway-cicd") -> httpx.Response:
         """A call of the forge's API."""
         headers = {"Authorization": f"token {self.key(f'forge-{login}.token')}"}
-        return httpx.request(method, f"{self.ports.url('forge')}{path}", json=body, headers=headers, trust_env=False)
+        url = f"{self.ports.url('forge')}{path}"
+        return httpx.request(method, url, json=body, headers=headers, trust_env=False, timeout=_QUERY_SECONDS)
 
     def clone(self, url: str, into: Path) -> None:
         """`git clone` as a developer, whose token Git is given the way a credential helper gives it."""

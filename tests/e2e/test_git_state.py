@@ -72,7 +72,7 @@ def test_what_was_changed_behind_its_back_is_made_again(demo: Demo, neighbour: s
     with demo.database("postgres", demo.key("pg-postgres.password")) as connection:
         connection.execute(f'DROP SCHEMA "{schema}" CASCADE'.encode())
     _point_elsewhere(demo, neighbour)
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(_caddy(demo.home)))) as caddy:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(_caddy(demo.home))), timeout=30) as caddy:
         assert caddy.delete(f"http://caddy/id/env-{neighbour}").is_success
     assert whole - demo.things_of(neighbour) == {"schema", "route"}
     assert demo.look_up(hostname) == ["127.0.0.9"]
@@ -97,5 +97,5 @@ def _point_elsewhere(demo: Demo, name: str) -> None:
         keyalgorithm=algorithm,
     )
     update.replace(name, 60, "A", "127.0.0.9")
-    answer = dns.query.tcp(update, HOST, port=demo.ports["dns"], timeout=5)
+    answer = dns.query.tcp(update, HOST, port=demo.ports["dns"], timeout=30)
     assert answer.rcode() == dns.rcode.NOERROR

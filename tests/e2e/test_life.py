@@ -124,7 +124,7 @@ def test_many_are_deleted_by_their_number(demo: Demo) -> None:
     names = ["crowd-1", "crowd-2"]
     for name in names:
         assert demo.slipway("create", name, "--template", "frontend", "--team", "crowd", "--no-wait").code == 0
-    wait_until(lambda: all(demo.show(name)["state"] == "ready" for name in names))
+    wait_until(lambda: all(demo.show(name)["state"] == "ready" for name in names), seconds=120)
     assert demo.slipway("rm", "--all", "--team", "crowd").code == 2
     said = demo.slipway("-o", "json", "rm", "--all", "--team", "crowd", "--confirm", "2")
     assert said.code == 0, said

@@ -12,7 +12,7 @@ from tests.stand_ins import wait_until
 
 NAME, REPOSITORY, PATH = "mono-orders", "/repos/acme/mono", "services/orders"
 WORKFLOW = f".github/workflows/slipway-{NAME}.yml"
-DEPLOYED_SECONDS = 40.0
+DEPLOYED_SECONDS = 120.0
 MAIN = """
 import { createServer } from "node:http";
 import { readdirSync } from "node:fs";

@@ -57,7 +57,7 @@ def done(answer: httpx.Response) -> Any:
 def api(demo: Demo, method: str, path: str, body: Json | None = None) -> httpx.Response:
     headers = {"Authorization": f"Bearer {demo.key('admin.token')}"}
     url = f"{demo.ports.url('gateway')}/api/v1{path}"
-    return httpx.request(method, url, json=body, headers=headers, trust_env=False, timeout=10)
+    return httpx.request(method, url, json=body, headers=headers, trust_env=False, timeout=30)
 
 
 def offer(demo: Demo, repository: str, login: str, text: str) -> str:

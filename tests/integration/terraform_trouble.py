@@ -14,7 +14,7 @@ from chassis.failures import TransientError
 from services.provisioner.ports import Files
 from tests.machines import RealMachine, no_report, schema_of
 
-SECONDS = 30.0
+SECONDS = 60.0
 PROCESSES_A_COMMAND = 2
 """`terraform` may be a wrapper that has the real one as its child."""
 

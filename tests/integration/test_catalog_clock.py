@@ -59,7 +59,7 @@ def _story(prefix: str, **changes: Any) -> Story:
 
 
 def _start(platform: Platform, drift_check_seconds: float = 3600) -> Replica:
-    return platform.start(sweep_seconds=0.2, warn_before_seconds="[1.5]", drift_check_seconds=drift_check_seconds)
+    return platform.start(sweep_seconds=0.2, warn_before_seconds="[3]", drift_check_seconds=drift_check_seconds)
 
 
 def _soon(seconds: float) -> datetime:
@@ -97,11 +97,13 @@ def _count(platform: Platform, story: Story) -> dict[str, int]:
 
 async def test_an_environment_is_warned_of_and_deleted_and_an_extended_one_lives(platform: Platform, log: Log) -> None:
     await until(_start(platform).is_ready, what="readiness")
-    end = _soon(4)
-    ends, extended, kept = (_story(name, expires_at=end) for name in ("ends", "extended", "kept"))
-    for story in (ends, extended, kept):
+    ends, extended, kept = stories = [_story(name) for name in ("ends", "extended", "kept")]
+    for story in stories:
         await log.tell(*story.create().events)
-    await until(lambda: platform.state(kept.request.subject) == "ready", what="ready")
+    await until(lambda: all(platform.state(s.request.subject) == "ready" for s in stories), what="ready")
+    # Their end is near from here on only: how long they took to be ready is not what this is about.
+    end = _soon(4)
+    await log.tell(*(_extension(story, end) for story in stories))
     await log.tell(_extension(extended, _soon(3600)), _extension(kept, None))
     await until(_deleting(platform, ends), what="the deletion")
 
@@ -131,11 +133,12 @@ async def test_everything_ends_in_time_although_the_catalog_and_the_bus_are_kill
     replica = _start(platform)
     await until(replica.is_ready, what="readiness")
     stories = [_story(f"killed-{number}", expires_at=_soon(3 + number / 10)) for number in range(20)]
-    for story in stories:
+    extended = _story("killed-and-extended")
+    for story in (*stories, extended):
         await log.tell(*story.create().events)
-    extended = stories.pop()
-    await until(lambda: all(platform.state(s.request.subject) == "ready" for s in stories), what="ready")
-    await log.tell(_extension(extended, _soon(3600)))
+    begun = {"ready", "deleting"}  # where this machine is slow, the first have ended by now
+    await until(lambda: all(platform.state(s.request.subject) in begun for s in (*stories, extended)), what="ready")
+    await log.tell(_extension(extended, _soon(3)), _extension(extended, _soon(3600)))
     for _ in range(3):
         done = sum(_deleting(platform, story)() for story in stories)
         replica.child.kill()
@@ -143,7 +146,7 @@ async def test_everything_ends_in_time_although_the_catalog_and_the_bus_are_kill
         platform.nats.part.start()  # here: it dies with the thread that starts it
         replica = _start(platform)
         await until(partial(_has_more, platform, stories, done), what="progress")
-    await until(_deleting(platform, *stories), within_seconds=30, what="every deletion")
+    await until(_deleting(platform, *stories), what="every deletion")
 
     for story in stories:
         counts = _count(platform, story)
@@ -157,9 +160,11 @@ async def test_everything_ends_in_time_although_the_catalog_and_the_bus_are_kill
 async def test_timers_that_are_lost_with_their_stream_are_set_again(platform: Platform, log: Log) -> None:
     replica = _start(platform)
     await until(replica.is_ready, what="readiness")
-    story = _story("lost", expires_at=_soon(2.5))
+    story = _story("lost")
     await log.tell(*story.create().events)
     await until(lambda: platform.state(story.request.subject) == "ready", what="ready")
+    last = await log.tell(_extension(story, _soon(3)))
+    await until(lambda: platform.position() >= last, what="the end in the copy")
     replica.child.kill()
     await log.deploy.jetstream.purge_stream(subjects.TIMERS)
 

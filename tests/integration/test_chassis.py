@@ -162,7 +162,7 @@ async def said(bus: Bus, environment: str, kind: str) -> dict[str, object]:
 
 async def dead_letter(bus: Bus, subject: str) -> RawStreamMsg:
     async def find() -> RawStreamMsg | None:
-        raw = await bus.client.request(
+        raw = await bus.ask(
             f"$JS.API.DIRECT.GET.{subjects.DEAD_LETTERS}",
             json.dumps({"last_by_subj": subjects.dead_letter("provisioner", subject)}).encode(),
         )
@@ -231,7 +231,7 @@ async def test_a_permanent_failure_says_so_and_begins_the_undo(worker: Worker, g
     assert data["failure"]["code"] == "quota"
     assert data["failure"]["next_step"] == "Delete something."
     await said(gateway, event.subject, "infra_destroyed")
-    assert worker.undone == [event.subject]
+    assert worker.undone.count(event.subject) == 1
 
 
 async def test_a_failure_that_does_not_go_away_is_given_up_after_the_last_attempt(worker: Worker, gateway: Bus) -> None:
@@ -281,7 +281,7 @@ async def test_a_dead_letter_that_is_sent_back_is_handled(worker: Worker, gatewa
         message_id=uuid4().hex,
     )
     await said(gateway, event.subject, "infra_ready")
-    assert worker.done == [event.subject]
+    assert worker.done.count(event.subject) == 1
 
 
 async def test_stopping_hands_unfinished_work_back_at_once(worker: Worker, gateway: Bus, nats: RunningNats) -> None:
@@ -289,13 +289,13 @@ async def test_stopping_hands_unfinished_work_back_at_once(worker: Worker, gatew
     worker.hold[event.subject] = asyncio.Event()
     await worker.start()
     await store(gateway, event)
-    await until(lambda: worker.begun == [event.subject])
+    await until(lambda: worker.begun.count(event.subject) == 1)
     await worker.consumer.drain(0.05)
     second = Worker(nats)
     await second.start()
     try:
         await said(gateway, event.subject, "infra_ready")
-        assert second.done == [event.subject]
+        assert second.done.count(event.subject) == 1
     finally:
         await second.stop()
 
@@ -422,13 +422,14 @@ async def test_a_run_that_is_called_off_during_the_effect_never_says_that_it_suc
     worker.hold[event.subject] = asyncio.Event()
     await worker.start()
     await store(gateway, event)
-    await until(lambda: worker.begun == [event.subject])
+    await until(lambda: worker.begun.count(event.subject) == 1)
     await cancel(gateway, event)
     worker.hold[event.subject].set()
     await said(gateway, event.subject, "infra_failed")
     await said(gateway, event.subject, "infra_destroyed")
     assert await last(gateway, event.subject, "infra_ready") is None
-    assert worker.done == worker.undone == [event.subject]
+    # Others may be there too: what the test before this one had not acknowledged comes again.
+    assert (worker.done.count(event.subject), worker.undone.count(event.subject)) == (1, 1)
 
 
 async def test_what_happens_beside_a_run_does_not_hold_up_its_outcome(worker: Worker, gateway: Bus) -> None:
@@ -436,7 +437,7 @@ async def test_what_happens_beside_a_run_does_not_hold_up_its_outcome(worker: Wo
     worker.hold[event.subject] = asyncio.Event()
     await worker.start()
     await store(gateway, event)
-    await until(lambda: worker.begun == [event.subject])
+    await until(lambda: worker.begun.count(event.subject) == 1)
     publisher = Publisher(gateway, "gateway", KEY, SystemClock())
     change = AccessChange(requested_by="ada", role="viewer", person="bob")
     await publisher.tell(

@@ -11,6 +11,7 @@ import pytest
 from github import GithubException
 
 from chassis.bus import Bus
+from chassis.pulling import read
 from contracts import subjects
 from contracts.envelope import Event
 from contracts.events import (
@@ -223,9 +224,13 @@ async def test_feedback_becomes_one_ticket_however_often_it_is_said(platform: Pl
     assert str(ticket.data.url).endswith(f"/{TICKETS}/issues/1")
 
     async def change(state: str) -> TicketChanged | None:
-        last = await log.said_by["deploy"].last(subjects.SIGNALS, "signal.platform.ticket_changed")
-        found = TicketChanged.model_validate_json(last.data) if last and last.data else None
-        return found if found is not None and found.data.state == state else None
+        """Of this ticket: which of the two is told of last follows from the second in which each was changed."""
+        told = [
+            TicketChanged.model_validate_json(message.body)
+            for message in await read(log.said_by["deploy"], subjects.SIGNALS, 1, 500)
+            if message.subject == b"signal.platform.ticket_changed"
+        ]
+        return next((one for one in told if (one.data.feedback_id, one.data.state) == (given.id, state)), None)
 
     await until(lambda: change("open"), what="the word that the tickets are there")
     issue = platform.forge.client().get_repo(TICKETS).get_issue(1)

@@ -20,6 +20,7 @@ from tests.runtimes import (
     RuntimeUnderTest,
     archive,
     client_of,
+    ending,
     order,
     program,
     runtime_beside_caddy,
@@ -152,8 +153,8 @@ async def test_an_applications_output_can_be_followed_through_the_gateway(
     await visitor.deploy("talk", order("t2"), program("talk"))
     items = (await api.get("/api/v1/environments/talk/logs?lines=20")).json()["items"]
     assert "serving talk" in [item["text"] for item in items]
-    async with api.stream("GET", "/api/v1/environments/talk/logs?lines=0&follow=true") as following:
-        await visitor.browse("talk", "/exit")
+    address = "/api/v1/environments/talk/logs?lines=0&follow=true"
+    async with api.stream("GET", address) as following, ending(visitor, "talk"):
         async for line in following.aiter_lines():
             if line.startswith("data:") and "exit code 3" in line:
                 break

@@ -83,7 +83,7 @@ async def example(platform: Platform, file: str, *arguments: str) -> AsyncIterat
 
 async def printed(platform: Platform, file: str, *arguments: str) -> list[str]:
     """What it prints until it ends well."""
-    async with example(platform, file, *arguments) as program, asyncio.timeout(30):
+    async with example(platform, file, *arguments) as program, asyncio.timeout(120):
         output, _ = await program.communicate()
     assert program.returncode == 0, output.decode()
     return output.decode().splitlines()
@@ -106,7 +106,7 @@ async def test_an_environment_is_asked_for_over_the_bus(
     environment = name()
     async with example(platform, "request_over_the_bus.py", environment, "nodejs-api") as program:
         await told_to_its_end(buses, await requested(buses, environment))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             output, _ = await program.communicate()
     first, last = output.decode().splitlines()
     assert first.startswith(f"asked for {environment} run ")
@@ -141,7 +141,7 @@ async def test_an_environment_for_a_test_is_made_and_taken_away(
         assert isinstance(deletion, EnvironmentDeletionRequested)
         for event in Story.after(KEY, deletion).undo("pipeline").events[1:]:
             await say(buses, event)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             output, _ = await program.communicate()
     assert program.returncode == 0, output.decode()
     assert "infrastructure succeeded" in output.decode()

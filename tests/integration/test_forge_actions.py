@@ -22,7 +22,10 @@ from joserfc.jwk import KeySet
 from tests.integration.forge_process import ForgeProcess, forge_process, refused
 
 _NUMBERS = count(1)
-_SECONDS = 40.0
+_SECONDS = 120.0
+"""Only what fails takes so long: other tests run beside these."""
+LONG = str(281_000_000 + os.getpid())
+"""How many seconds a process would sleep that a job leaves. No other run of these tests here has the same."""
 _QUICK = "runs-on: ubuntu-latest"
 
 
@@ -414,7 +417,7 @@ def test_a_job_sees_nothing_of_the_platform(project: Project, forge: ForgeProces
                       touch /etc/slipway-was-here 2>&1 || true
                       touch /tmp/a-file-of-the-job && ls /tmp
                       cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep -c SLIPWAY || true
-                      sleep 300 > /dev/null 2>&1 &
+                      sleep {LONG} > /dev/null 2>&1 &
         """)
     )
     (run,) = project.ended()
@@ -430,7 +433,7 @@ def test_a_job_sees_nothing_of_the_platform(project: Project, forge: ForgeProces
         assert "Read-only file system" in told
         assert "\nactions\n" in "\n".join(line.partition(" ")[2] for line in told.splitlines())
         assert not Path("/tmp/a-file-of-the-job").exists()
-    assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", "300"]]
+    assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", LONG]]
 
 
 # -- order, cancelling, restarts ---------------------------------------------------------------------------------------
@@ -526,12 +529,12 @@ def test_a_job_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     extra = {"SLIPWAY_FORGE_ACTIONS_ENABLED": "true", "SLIPWAY_FORGE_ACTIONS_JOB_TIMEOUT_SECONDS": "1"}
     with forge_process(tmp_path / "forge", extra) as forge:
         project = project_in(forge, tmp_path)
-        project.push(workflow(f"on: push\njobs: {{a: {{{_QUICK}, steps: [{{name: Hang, run: sleep 271}}]}}}}"))
+        project.push(workflow(f"on: push\njobs: {{a: {{{_QUICK}, steps: [{{name: Hang, run: sleep {LONG}}}]}}}}"))
         (run,) = project.ended()
         (job,) = project.jobs(run)
         assert (run["conclusion"], job["conclusion"]) == ("failure", "timed_out")
         assert "maximum execution time" in project.log(job)
-        assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", "271"]]
+        assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", LONG]]
 
 
 def test_without_the_fence_a_job_still_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -539,12 +542,12 @@ def test_without_the_fence_a_job_still_leaves_nothing_behind(tmp_path: Path) -> 
     extra = {"SLIPWAY_FORGE_ACTIONS_ENABLED": "true", "SLIPWAY_FORGE_ACTIONS_FENCE": "false"}
     with forge_process(tmp_path / "forge", extra) as forge:
         project = project_in(forge, tmp_path)
-        steps = "[{name: Leave, run: 'sleep 281 > /dev/null 2>&1 & env'}]"
+        steps = f"[{{name: Leave, run: 'sleep {LONG} > /dev/null 2>&1 & env'}}]"
         project.push(workflow(f"on: push\njobs: {{a: {{{_QUICK}, steps: {steps}}}}}"))
         (run,) = project.ended()
         assert run["conclusion"] == "success", project.said(run)
         assert "SLIPWAY_" not in project.said(run)
-        assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", "281"]]
+        assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", LONG]]
 
 
 # -- who may -----------------------------------------------------------------------------------------------------------

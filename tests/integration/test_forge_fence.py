@@ -103,13 +103,14 @@ def test_a_job_has_no_power_and_sees_no_other_process(run: Callable[[str], str])
 
 
 def test_nothing_of_a_job_outlives_it(sandbox: Sandbox, rooms: Rooms) -> None:
-    script = "(setsid sleep 291 &) ; (trap '' TERM HUP; sleep 291) & sleep 291"
+    long = str(291_000_000 + os.getpid())  # that no other run of this test on this machine has
+    script = f"(setsid sleep {long} &) ; (trap '' TERM HUP; sleep {long}) & sleep {long}"
     process = sandbox.start(rooms, ["/bin/sh", "-c", f"echo on; {script}"], sandbox.environment(rooms))
     assert process.stdout is not None
     assert process.stdout.readline() == b"on\n"
     sandbox.end(process, "")
     process.stdout.close()
-    assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", "291"]]
+    assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", long]]
 
 
 def test_the_exit_code_is_the_programs(sandbox: Sandbox, rooms: Rooms) -> None:

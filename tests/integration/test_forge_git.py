@@ -20,6 +20,7 @@ import pytest
 from github.Repository import Repository
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from deploy.embedded import leftovers
 from deploy.embedded.forge.accounts import Accounts
 from deploy.embedded.forge.bare import Bare, RefMovedError
 from deploy.embedded.forge.git import ZERO_SHA, Git
@@ -460,11 +461,19 @@ def test_a_creation_that_was_killed_half_way_can_be_done_again(parts: Parts) -> 
     assert Bare(parts.git, 2).is_empty()
 
 
+def _line_of(process: psutil.Process) -> str:
+    """Nothing for one that has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def test_a_reader_that_was_killed_is_replaced(parts: Parts) -> None:
     bare = Bare(parts.git, 1)
     sha = first_commit(parts)
     assert bare.commit(sha) is not None
-    children = [child for child in psutil.Process().children() if "cat-file" in " ".join(child.cmdline())]
+    children = [child for child in psutil.Process().children() if "cat-file" in _line_of(child)]
     for child in children:
         child.kill()
         child.wait()
@@ -481,6 +490,6 @@ async def test_a_killed_forge_leaves_no_process_and_loses_no_push(tmp_path: Path
         children = psutil.Process(forge.child.process.pid).children(recursive=True)
         assert children, "the long-lived reader"
         forge.kill()
-        await until(lambda: not any(child.is_running() for child in children), what="the end of its children")
+        await until(lambda: not any(map(leftovers.is_alive, children)), what="the end of its children")
         forge.start()
         assert forge.client().get_repo("acme/app").get_branch("main").commit.sha == sha

@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, LiteralString
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ from benchmarks.stage import ServiceProcess, Stage, stage
 from contracts import subjects
 from deploy import log_copy
 from deploy.embedded.ports import free_port
+from tests.stand_ins import wait_until
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 RECORDED: Final = PROJECT / "tests" / "contract" / "recorded"
@@ -85,10 +86,11 @@ def test_runs_end_well_in_the_middle_of_a_rolling_upgrade(old_code: Path, tmp_pa
                 process.stop()
         assert "Traceback" not in old["catalog"].log.read_text()
         with on.postgres.connect("slipway_catalog") as catalog:
+            # A verdict is heard on the log; that it is folded comes a moment later.
+            states: LiteralString = "SELECT state, count(*) FROM environments GROUP BY 1"
+            wait_until(lambda: catalog.execute(states).fetchall() == [("ready", 40)])
             assert log_copy.verify(catalog).is_intact
             assert catalog.execute("SELECT count(*) FROM events WHERE rejection IS NOT NULL").fetchone() == (0,)
-            states = catalog.execute("SELECT state, count(*) FROM environments GROUP BY 1").fetchall()
-        assert states == [("ready", 40)]
 
 
 async def create(on: Stage, sagas: int) -> None:

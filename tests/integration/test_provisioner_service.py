@@ -18,6 +18,7 @@ from contracts.events import (
     InfraFailed,
     InfraReady,
 )
+from deploy.embedded import leftovers
 from deploy.embedded.forge_access import (
     ENVIRONMENTS_REPOSITORY,
     PROVISIONER_LOGIN,
@@ -86,11 +87,9 @@ async def test_a_provisioner_killed_in_mid_apply_goes_on_where_it_was(
             below = psutil.Process(child.process.pid).children(recursive=True)
             child.kill()
             # Its Terraform does not outlive it.
-            await until(lambda: not any(process.is_running() for process in below), what="the end of its children")
+            await until(lambda: not any(map(leftovers.is_alive, below)), what="the end of its children")
     with platform.running():
-        ready = await until(
-            lambda: said(buses["provisioner"], InfraReady, request), what="InfraReady", within_seconds=60
-        )
+        ready = await until(lambda: said(buses["provisioner"], InfraReady, request), what="InfraReady")
     assert isinstance(ready, InfraReady)
     assert {resource.kind for resource in ready.data.infrastructure.resources} == set(KINDS)
 
@@ -106,7 +105,7 @@ async def test_many_environments_at_once_are_made_at_the_first_attempt(
             async def ready(request: EnvironmentRequested = request) -> Event | None:
                 return await said(buses["provisioner"], InfraReady, request)
 
-            await until(ready, what="InfraReady", within_seconds=60)
+            await until(ready, what="InfraReady")
     assert "waits for its next attempt" not in child.log.read_text()
 
 

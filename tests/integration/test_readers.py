@@ -134,6 +134,7 @@ async def reader(bus: RunningNats, who: Reader, denied: list[str] | None = None)
         inbox_prefix=inbox_prefix(who.name).encode(),
         error_cb=note,
         allow_reconnect=False,
+        connect_timeout=30,
     )
     try:
         yield client

@@ -9,6 +9,7 @@ import httpx
 import psutil
 import pytest
 
+from deploy.embedded import leftovers
 from deploy.embedded.runtime.variables import SLOT_VARIABLE
 from tests.runtimes import (
     SERVER,
@@ -17,6 +18,7 @@ from tests.runtimes import (
     Client,
     RuntimeUnderTest,
     client_of,
+    ending,
     host,
     order,
     program,
@@ -158,7 +160,7 @@ async def test_a_release_that_keeps_ending_later_on_is_gone_back_from(
             await client.browse("tiring", "/tire")
         return (await client.view("tiring")).deployments[0].deployment_id.startswith("back-")
 
-    await until(went_back, within_seconds=40, what="the way back")
+    await until(went_back, what="the way back")
     view = await client.view("tiring")
     assert (view.deployments[0].state, view.deployments[0].release_id) == ("succeeded", "steady")
     assert view.live is not None
@@ -354,7 +356,7 @@ async def test_applications_come_back_with_a_runtime_that_was_killed(tmp_path: P
             await until(is_back, what="the application")
             assert await client.text("phoenix") == "still here"
             assert (await client.view("phoenix")).live is not None
-        assert not stubborn.is_running() or stubborn.status() == psutil.STATUS_ZOMBIE
+        assert not leftovers.is_alive(stubborn)
         # The ingress finds it after its own restart, and after its route was made anew.
         runtime.caddy.part.restart()
         async with client_of(runtime) as client:
@@ -370,8 +372,8 @@ async def test_what_an_application_prints_can_be_read_and_followed(runtime: Runt
     lines = [line for line in (await client.http.get("/slots/chatty/logs?lines=50")).text.splitlines() if line]
     assert any('"serving chatty"' in line for line in lines)
     assert max(len(line) for line in lines) < 17_000
-    async with client.http.stream("GET", "/slots/chatty/logs?lines=0&follow=true") as following:
-        await client.browse("chatty", "/exit")
+    address = "/slots/chatty/logs?lines=0&follow=true"
+    async with client.http.stream("GET", address) as following, ending(client, "chatty"):
         async for line in following.aiter_lines():
             if "exit code 3" in line:
                 break

@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from chassis.clock import SystemClock
 from chassis.signing import SigningKey
-from contracts.webhooks import Webhook
+from contracts.webhooks import Delivery, Webhook
 from deploy.embedded.ports import free_port
 from deploy.embedded.processes import PROJECT
 from services.notifier.adapters.memory_webhooks import MemoryWebhooks
@@ -44,7 +44,7 @@ KEY: Final = SigningKey(b"w" * 32)
 
 @asynccontextmanager
 async def receivers(*, allow: bool = True, **more: Any) -> AsyncIterator[HttpReceivers]:
-    made = HttpReceivers([LOOPBACK] if allow else [], **{"timeout_seconds": 5.0, **more})
+    made = HttpReceivers([LOOPBACK] if allow else [], **{"timeout_seconds": 30.0, **more})
     try:
         yield made
     finally:
@@ -140,9 +140,9 @@ async def test_of_an_answer_a_few_kilobytes_are_read_and_none_is_waited_for_long
         await asyncio.sleep(30)
         return NO_CONTENT
 
-    async with receiving() as receiver, receivers(timeout_seconds=0.3) as ours:
+    async with receiving() as receiver, receivers() as patient, receivers(timeout_seconds=0.3) as ours:
         receiver.answers = [endless, silent]
-        reply = await ours.post(call(receiver.url))
+        reply = await patient.post(call(receiver.url))
         assert (reply.status_code, reply.answer) == (200, "x" * 500)
         with pytest.raises(UnreachableError, match=r"did not answer within 0\.3 seconds"):
             await ours.post(call(receiver.url))
@@ -234,6 +234,12 @@ async def delivering(store: MemoryWebhooks, clock: SystemClock) -> AsyncIterator
             await running
 
 
+def refused(store: MemoryWebhooks) -> list[Delivery]:
+    """Deliveries of which the first attempt failed."""
+    every = (row.delivery for row in store.rows.values())
+    return [one for one in every if one.attempts and one.attempts[0].error]
+
+
 def receives(receiver: Receiver) -> Webhook:
     return hook(url=receiver.url)
 
@@ -272,9 +278,8 @@ async def test_two_processes_send_each_event_once_and_what_fails_again_until_it_
             await process.known.refresh()
             await process.hear(told)
         await until(lambda: len(receiver.received) == 20, what="every event")
-        [failed] = [
-            row.delivery for row in store.rows.values() if row.delivery.attempts and row.delivery.attempts[0].error
-        ]
+        # It is noted a moment after the receiver has answered.
+        [failed] = await until(lambda: refused(store), what="the note of the one that failed")
         assert failed.attempts[0].answer == "not now"
         await store.ask_again(made.id, failed.id, clock.now())
         one.sending.wake()

@@ -22,7 +22,7 @@ from contracts import subjects
 from contracts.envelope import Event
 from contracts.events import EnvironmentDeleted, EnvironmentFailed, EnvironmentReady, parse
 from tests.saga.world import World
-from tests.waiting import until
+from tests.waiting import patiently, until
 
 API: Final = "/api/v1"
 VERDICTS: Final = (EnvironmentReady, EnvironmentFailed, EnvironmentDeleted)
@@ -155,7 +155,7 @@ class Driver:
     async def messages_of(self, run_id: UUID) -> list[tuple[str, dict[str, Any]]]:
         """Every message of a run's live stream, to its end: name and data."""
         found: list[tuple[str, dict[str, Any]]] = []
-        async with asyncio.timeout(30), self.http.stream("GET", f"{API}/runs/{run_id}/stream") as answer:
+        async with asyncio.timeout(120), self.http.stream("GET", f"{API}/runs/{run_id}/stream") as answer:
             assert answer.status_code == 200
             name = ""
             async for line in answer.aiter_lines():
@@ -172,7 +172,7 @@ class Driver:
         await self.log.read_on(self.bus)
         return self.log.events(name)
 
-    async def verdict(self, run_id: UUID, *, within_seconds: float = 20) -> Event:
+    async def verdict(self, run_id: UUID, *, within_seconds: float = 60) -> Event:
         """How a run ended."""
         return (await self.verdicts([run_id], within_seconds=within_seconds))[run_id]
 
@@ -195,7 +195,7 @@ class Driver:
         goal = len(self.log.messages) + events
 
         async def reached() -> bool:
-            await self.log.read_on(self.bus)
+            await patiently(lambda: self.log.read_on(self.bus))
             return len(self.log.messages) >= goal
 
         await until(reached, what=f"{events} more events")
@@ -224,7 +224,7 @@ class Driver:
                         return False
             return True
 
-        await until(idle, within_seconds=40, what="a quiet bus")
+        await until(idle, within_seconds=120, what="a quiet bus")
         await self.log.read_on(self.bus)
 
     # -- breaking ------------------------------------------------------------------------------------------------------
