@@ -41,7 +41,8 @@ from contracts.topology import inbox_prefix
 from contracts.values import EnvironmentSpec, Owner
 from deploy import log_copy
 from deploy.embedded.processes import PROJECT, Launch, spawn
-from deploy.embedded.testing import RunningNats, RunningPostgres, start_nats, start_postgres
+from deploy.embedded.testing import RunningNats, start_nats
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from deploy.log_copy import CopiedMessage
 from deploy.streams import BusAccess, connected
 from services.catalog.domain.records import chained

@@ -21,7 +21,8 @@ from contracts.envelope import ServiceName
 from contracts.topology import SERVICES
 from deploy.embedded.ports import free_port
 from deploy.embedded.processes import Launch, spawn
-from deploy.embedded.testing import RunningNats, RunningPostgres, start_nats, start_postgres
+from deploy.embedded.testing import RunningNats, start_nats
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0

@@ -18,7 +18,8 @@ from contracts.events import EnvironmentRequested, EnvironmentUpdateRequested, p
 from contracts.topology import SAYS, inbox_prefix
 from deploy.embedded.home import write_file
 from deploy.embedded.ports import free_port
-from deploy.embedded.testing import RunningNats, RunningPostgres, start_nats, start_postgres
+from deploy.embedded.testing import RunningNats, start_nats
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from tests.stand_ins import Child, start_module
 from tests.stories import Story
 from tests.waiting import until

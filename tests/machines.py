@@ -25,7 +25,8 @@ from contracts.values import EnvironmentSpec, Owner, Resource
 from deploy.embedded.keys import Keys, new_base64_key
 from deploy.embedded.ports import HOST, free_port
 from deploy.embedded.terraform import find_terraform
-from deploy.embedded.testing import RunningCaddy, RunningPostgres, start_caddy, start_postgres
+from deploy.embedded.testing import RunningCaddy, start_caddy
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from services.provisioner.adapters.golden_paths import DirectoryGoldenPaths
 from services.provisioner.adapters.infrastructure import TerraformInfrastructure
 from services.provisioner.adapters.memory import MemoryInfrastructure, Thing

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from deploy.embedded.local_http import answers
 from deploy.embedded.ports import free_port
-from deploy.embedded.testing import RunningProvider, start_nats, start_postgres, start_provider
+from deploy.embedded.testing import RunningProvider, start_nats, start_provider
+from deploy.embedded.testing_postgres import start_postgres
 from tests.gateways import Platform
 
 _READY_SECONDS = 60.0

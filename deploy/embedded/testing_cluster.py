@@ -21,7 +21,7 @@ from deploy.embedded.keys import Keys
 from deploy.embedded.local_http import answers, request_json
 from deploy.embedded.ports import HOST, free_port
 from deploy.embedded.processes import Launch, binary, spawn
-from deploy.embedded.testing import Part
+from deploy.embedded.testing_part import Part
 
 SERVERS = 3
 _READY_SECONDS = 60.0

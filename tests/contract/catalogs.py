@@ -15,7 +15,7 @@ from contracts import subjects
 from contracts.envelope import Event
 from contracts.signals import Signal
 from contracts.values import Owner
-from deploy.embedded.testing import RunningPostgres
+from deploy.embedded.testing_postgres import RunningPostgres
 from services.catalog.adapters.memory import MemoryEventStore
 from services.catalog.adapters.postgres import PostgresEventStore
 from services.catalog.adapters.postgres_signals import PostgresSignals

@@ -17,7 +17,7 @@ from chassis.database import Database, SchemaError
 from chassis.migrations import MigrationError
 from chassis.release import RELEASE, as_numbers
 from deploy import migrations as job
-from deploy.embedded.testing import RunningPostgres, start_postgres
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from tests.schemas import Schema, schema_of, what_an_old_reader_would_notice
 from tests.waiting import until
 

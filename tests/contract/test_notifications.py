@@ -24,7 +24,7 @@ from chassis.database import Database
 from chassis.failures import PermanentError, TransientError
 from chassis.settings import DatabaseSettings
 from deploy.embedded.ports import free_port
-from deploy.embedded.testing import RunningPostgres, start_postgres
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from services.notifier.adapters.memory import MemoryLedger, MemoryMessenger, Posted
 from services.notifier.adapters.postgres import PostgresLedger
 from services.notifier.adapters.slack import SlackMessenger

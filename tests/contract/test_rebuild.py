@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chassis.pulling import LogMessage
 from contracts.maintenance import Rebuild, Rebuilt
-from deploy.embedded.testing import RunningPostgres
+from deploy.embedded.testing_postgres import RunningPostgres
 from services.catalog.adapters.postgres_rebuild import PostgresRebuild
 from services.catalog.adapters.rebuild_workers import Workers
 from services.catalog.domain.records import EMPTY, examine, name_in, project

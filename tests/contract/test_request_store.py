@@ -13,7 +13,7 @@ from chassis.database import Database
 from chassis.failures import TransientError
 from chassis.settings import DatabaseSettings
 from contracts.events import AccessChange, Asked, Expiry, RunCommand
-from deploy.embedded.testing import RunningPostgres, start_postgres
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from services.gateway.adapters.memory import MemoryDeliveries, MemoryRequests, MemoryTokens
 from services.gateway.adapters.postgres import PostgresRequests, PostgresTokens
 from services.gateway.adapters.postgres_deliveries import PostgresDeliveries

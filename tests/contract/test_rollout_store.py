@@ -13,7 +13,7 @@ from chassis.clock import FixedClock
 from chassis.database import Database
 from chassis.settings import DatabaseSettings
 from contracts.values import Resource
-from deploy.embedded.testing import RunningPostgres, start_postgres
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from services.gateway.adapters.memory_rollouts import MemoryRollouts
 from services.gateway.adapters.postgres_rollouts import PostgresRollouts
 from services.gateway.domain.rollouts import Member, Rehearsal, Rollout

@@ -9,7 +9,7 @@ import pytest
 
 from chassis.database import Database
 from chassis.settings import DatabaseSettings
-from deploy.embedded.testing import RunningPostgres, start_postgres
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from services.gateway.adapters.memory_sessions import (
     MemoryMachineCodes,
     MemoryPeople,

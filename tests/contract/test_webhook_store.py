@@ -13,7 +13,7 @@ from chassis.database import Database
 from chassis.settings import DatabaseSettings
 from contracts.envelope import Event
 from contracts.webhooks import Attempt, Delivery, FindNotifications, SentNotification, Webhook
-from deploy.embedded.testing import RunningPostgres, start_postgres
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from services.notifier.adapters.memory import MemoryLedger
 from services.notifier.adapters.memory_webhooks import MemoryWebhooks
 from services.notifier.adapters.postgres import PostgresLedger

@@ -26,7 +26,7 @@ from deploy.embedded.keys import Keys, new_user_seed, public_user_key
 from deploy.embedded.local_http import answers, request_json
 from deploy.embedded.ports import HOST, free_port
 from deploy.embedded.processes import Launch, binary
-from deploy.embedded.testing import Part
+from deploy.embedded.testing_part import Part
 from deploy.helm import bus
 from tests.deploy.charts import PARTS, Json, Rendered, containers, example, made_keys, rendered, variables
 from tests.waiting import until

@@ -21,7 +21,7 @@ from deploy.embedded.keys import Keys
 from deploy.embedded.local_http import HttpError, answers, request_json
 from deploy.embedded.ports import HOST, free_port
 from deploy.embedded.processes import Launch, package_directory
-from deploy.embedded.testing import Part
+from deploy.embedded.testing_part import Part
 from deploy.helm import __main__ as program
 from deploy.helm import keys
 from services.gateway.domain.tokens import identity_of

@@ -29,7 +29,8 @@ from contracts.events import (
 from contracts.plans import Plan, PlanEnvironment, PlannedChange
 from contracts.topology import inbox_prefix
 from contracts.values import Resource
-from deploy.embedded.testing import start_nats, start_postgres
+from deploy.embedded.testing import start_nats
+from deploy.embedded.testing_postgres import start_postgres
 from tests.integration.test_catalog_service import KEY, Log, Platform, Replica, log
 from tests.stories import Story
 from tests.waiting import until

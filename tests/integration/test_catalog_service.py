@@ -49,7 +49,8 @@ from contracts.queries import (
 from contracts.topology import User, inbox_prefix
 from deploy.embedded.home import write_file
 from deploy.embedded.ports import free_port
-from deploy.embedded.testing import RunningNats, RunningPostgres, start_nats, start_postgres
+from deploy.embedded.testing import RunningNats, start_nats
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from services.catalog.domain import folding
 from tests.stand_ins import Child, start_module
 from tests.stories import Story
@@ -327,6 +328,10 @@ def _reached(platform: Platform, sequence: int) -> bool:
     return platform.position() >= sequence
 
 
+async def _stored(log: Log, sequence: int) -> bool:
+    return await log.last_sequence() >= sequence
+
+
 async def test_what_a_crash_of_the_database_takes_with_it_is_read_from_the_log(platform: Platform, log: Log) -> None:
     replica = platform.start(sweep_seconds=0.2)
     await until(replica.is_ready, what="readiness")
@@ -360,9 +365,12 @@ async def test_what_is_not_believed_is_laid_aside_and_its_neighbours_go_on(platf
     # The server lets through what is no text; nothing of ours would publish it.
     raw: Client = log.deploy.client
     assert raw._transport is not None
+    unreadable = 1 + await log.last_sequence()
     raw._transport.write(b"PUB environment.\xff\xfe.infra_ready 2\r\n{}\r\n")
     await raw.flush()
-    expected[await log.last_sequence()] = "malformed"
+    # The client has an answer to its ping before the stream has the message.
+    await until(partial(_stored, log, unreadable), what="what is no text")
+    expected[unreadable] = "malformed"
     duplicate = await log.tell_raw(subjects.of(story.request), story.request.to_json())
     last = await log.tell(*story.create("infrastructure").events[1:])
 

@@ -19,16 +19,8 @@ from psycopg import sql
 from contracts.topology import CONSUMERS, STREAMS, inbox_prefix
 from deploy import streams
 from deploy.embedded import postgres
-from deploy.embedded.testing import (
-    RunningCaddy,
-    RunningNats,
-    RunningOpenBao,
-    RunningPostgres,
-    start_caddy,
-    start_nats,
-    start_openbao,
-    start_postgres,
-)
+from deploy.embedded.testing import RunningCaddy, RunningNats, RunningOpenBao, start_caddy, start_nats, start_openbao
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 
 pytestmark = pytest.mark.filterwarnings("ignore:The raise_on_deleted_version parameter:DeprecationWarning")
 

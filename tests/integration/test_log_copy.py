@@ -21,7 +21,8 @@ from contracts.topology import inbox_prefix
 from deploy import log_copy
 from deploy.embedded.home import write_file
 from deploy.embedded.ports import free_port
-from deploy.embedded.testing import RunningNats, RunningPostgres, start_nats, start_postgres
+from deploy.embedded.testing import RunningNats, start_nats
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from tests.stand_ins import Child, start_module
 from tests.stories import Story
 from tests.waiting import until

@@ -27,7 +27,8 @@ from contracts.webhooks import CreateWebhook, Delivery, FindDeliveries, FindNoti
 from deploy.embedded.nats import reader_seed_file
 from deploy.embedded.ports import free_port
 from deploy.embedded.processes import PROJECT
-from deploy.embedded.testing import RunningNats, start_nats, start_postgres
+from deploy.embedded.testing import RunningNats, start_nats
+from deploy.embedded.testing_postgres import start_postgres
 from deploy.readers import provision_readers
 from services.gateway.adapters.notifier import BusNotifier
 from tests import redelivery, samples

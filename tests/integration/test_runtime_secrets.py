@@ -10,7 +10,8 @@ import httpx
 import pytest
 from hvac import exceptions
 
-from deploy.embedded.testing import RunningOpenBao, RunningPostgres, start_openbao, start_postgres
+from deploy.embedded.testing import RunningOpenBao, start_openbao
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from services.secrets.domain import Names
 from tests.contract.vault.sagas import Saga
 from tests.contract.vault.worlds import Login, RealWorld, a_session, logged_in

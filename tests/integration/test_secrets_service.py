@@ -33,7 +33,8 @@ from contracts.values import Receipt
 from deploy.embedded.home import write_file
 from deploy.embedded.local_http import HttpError, request_json
 from deploy.embedded.ports import free_port
-from deploy.embedded.testing import RunningNats, RunningOpenBao, start_nats, start_openbao, start_postgres
+from deploy.embedded.testing import RunningNats, RunningOpenBao, start_nats, start_openbao
+from deploy.embedded.testing_postgres import start_postgres
 from tests import samples
 from tests.contract.vault.instance import start_instance
 from tests.moto import moto_server, start_moto

@@ -11,7 +11,8 @@ import pytest
 
 from deploy.embedded.openbao_identity import AUTHORIZE_PATH, PEOPLE, PROVIDER_PATH, Operator, operator, people_file
 from deploy.embedded.openbao_policies import MANAGE, document
-from deploy.embedded.testing import start_postgres, start_provider
+from deploy.embedded.testing import start_provider
+from deploy.embedded.testing_postgres import start_postgres
 from tests.gateways import name
 from tests.people import Stage, start_stage
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from deploy.embedded.testing import RunningOpenBao, RunningPostgres, start_openbao, start_postgres
+from deploy.embedded.testing import RunningOpenBao, start_openbao
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from tests.contract.vault.instance import Instance, start_instance
 from tests.contract.vault.worlds import RealWorld, TwinWorld, World, a_session
 from tests.moto import moto_server, start_moto

@@ -29,7 +29,7 @@ from contracts.values import Database
 from deploy.embedded import postgres
 from deploy.embedded.keys import Keys
 from deploy.embedded.ports import HOST, free_port
-from deploy.embedded.testing import Part
+from deploy.embedded.testing_part import Part
 from services.secrets.domain import ENGINE_USER
 from tests.moto import Moto, moto_server
 from tests.unit.secrets.events import a_database

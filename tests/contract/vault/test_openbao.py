@@ -21,7 +21,8 @@ from contracts.events import PipelineRemoved
 from deploy.embedded.home import write_file
 from deploy.embedded.ports import free_port
 from deploy.embedded.processes import Launch, package_directory
-from deploy.embedded.testing import Part, RunningOpenBao
+from deploy.embedded.testing import RunningOpenBao
+from deploy.embedded.testing_part import Part
 from services.secrets.adapters.memory import MemoryHistory, MemoryJournal
 from services.secrets.adapters.openbao import OpenBao, VersionConflictError
 from services.secrets.adapters.vault import OpenBaoVault

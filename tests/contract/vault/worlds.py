@@ -11,7 +11,8 @@ from hvac import exceptions
 from psycopg import sql
 
 from contracts.values import Database, Resource
-from deploy.embedded.testing import RunningOpenBao, RunningPostgres
+from deploy.embedded.testing import RunningOpenBao
+from deploy.embedded.testing_postgres import RunningPostgres
 from services.secrets import domain
 from services.secrets.adapters.memory import MemoryVault
 from services.secrets.adapters.openbao import OpenBao

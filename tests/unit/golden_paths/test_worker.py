@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from contracts.values import Database
-from deploy.embedded.testing import RunningPostgres, start_postgres
+from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 from services.secrets import domain as secrets_domain
 from tests.unit.golden_paths.samples import NODE, PATHS, needs_node, skeleton, written
 
