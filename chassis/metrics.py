@@ -27,6 +27,11 @@ RUN_SECONDS: Final = Histogram(
     buckets=(0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
 )
 RUNS_STALLED: Final = Counter("slipway_runs_stalled_total", "Runs that were said to have stalled", ["service"])
+WEBHOOK_ATTEMPTS: Final = Counter(
+    "slipway_webhook_attempts_total",
+    "Attempts to tell a webhook, by what became of its delivery",
+    ["service", "outcome"],
+)
 READY: Final = Gauge("slipway_ready", "Whether the last look found every dependency usable (1) or not (0)", ["service"])
 CONSUMER_PENDING: Final = Gauge("slipway_consumer_pending", "Events that wait to be fetched", ["service", "stream"])
 

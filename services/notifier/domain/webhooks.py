@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
 
-from contracts.webhooks import Attempt, Webhook
+from contracts.webhooks import Attempt, DeliveryState, Webhook
 from services.notifier.domain.news import News
 
 RETRY_DELAYS_SECONDS: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -48,7 +48,7 @@ class Consequence:
     """What follows from an attempt."""
 
     attempt: Attempt
-    state: Literal["delivered", "waiting", "failed"]
+    state: DeliveryState
     next_attempt_at: datetime | None = None
     disable: str | None = None
     """Why nothing more is sent to this webhook; None where it goes on."""

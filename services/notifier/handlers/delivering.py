@@ -12,15 +12,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 from uuid import UUID, uuid4
 
 import structlog
 from pydantic import SecretStr
 
+from chassis import metrics
 from chassis.clock import Clock
 from chassis.failures import PermanentError, TransientError
-from contracts.webhooks import Webhook
+from contracts.webhooks import DeliveryState, Webhook
 from services.notifier.domain.news import News
 from services.notifier.domain.webhooks import (
     KEPT_FOR,
@@ -122,6 +123,11 @@ class Delivering:
     _next: dict[str, float] = field(default_factory=dict)
     _ending: bool = False
 
+    def __post_init__(self) -> None:
+        # There before they count anything: what appears with 1 is no increase to Prometheus.
+        for outcome in get_args(DeliveryState):
+            metrics.WEBHOOK_ATTEMPTS.labels("notifier", outcome)
+
     def wants(self, kind: str) -> bool:
         """See the port."""
         return kind in self.known.kinds
@@ -199,6 +205,7 @@ class Delivering:
                 "a delivery broke", delivery_id=str(delivery.id), error_type=type(error).__name__, exc_info=True
             )
             return
+        metrics.WEBHOOK_ATTEMPTS.labels("notifier", outcome.state).inc()
         if outcome.disable is not None:
             await self.known.refresh()
             self._next.pop("tell", None)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
@@ -228,6 +229,13 @@ class Desk:
         await until(lambda: not self.delivering._under_way, what="the deliveries")
 
 
+def counted(outcome: str) -> float:
+    """How many attempts have ended so. None where Prometheus would not see the series."""
+    value = REGISTRY.get_sample_value("slipway_webhook_attempts_total", {"service": "notifier", "outcome": outcome})
+    assert value is not None
+    return value
+
+
 async def test_nobody_wants_anything_while_there_is_no_webhook() -> None:
     desk = Desk()
     await desk.directory.refresh()
@@ -267,6 +275,7 @@ async def test_a_failed_delivery_is_tried_again_when_its_time_comes_and_under_th
     replies: Iterator[Reply | str] = iter([Reply(500, "boom"), "It did not answer within 10 seconds.", Reply(200)])
     desk = Desk(lambda _: next(replies))
     made = await desk.make()
+    before = {outcome: counted(outcome) for outcome in ("waiting", "delivered", "failed")}
     await desk.delivering.hear([news()])
     for passed in (0, 4, 2, 299, 2):
         desk.clock.at += timedelta(seconds=passed)
@@ -280,6 +289,11 @@ async def test_a_failed_delivery_is_tried_again_when_its_time_comes_and_under_th
     ]
     assert (delivery.state, delivery.next_attempt_at) == ("delivered", None)
     assert len({call.event_id for call in desk.receivers.calls}) == 1
+    assert {outcome: counted(outcome) - was for outcome, was in before.items()} == {
+        "waiting": 2,
+        "delivered": 1,
+        "failed": 0,
+    }
 
 
 async def test_a_team_is_told_once_that_its_webhook_is_disabled_and_can_begin_anew() -> None:
