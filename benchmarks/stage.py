@@ -5,12 +5,10 @@ Invariant: whatever is started here dies with the thread that started it, so sta
 """
 
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol
 
@@ -20,12 +18,11 @@ from typing_extensions import TypeVar
 from contracts.envelope import ServiceName
 from contracts.topology import SERVICES
 from deploy.embedded.ports import free_port
-from deploy.embedded.processes import Launch, spawn
+from deploy.embedded.processes import Launch
 from deploy.embedded.testing import RunningNats, start_nats
+from deploy.embedded.testing_part import Part
 from deploy.embedded.testing_postgres import RunningPostgres, start_postgres
 
-READY_SECONDS = 60.0
-STOP_SECONDS = 30.0
 QUICK = {"SLIPWAY_WORKERS": "100", "SLIPWAY_FETCH_BATCH": "100"}
 """Handling takes a few milliseconds here, so a fetch asks for many."""
 WITHOUT_TWINS = frozenset({"catalog", "gateway"})
@@ -53,65 +50,20 @@ class Servers(Protocol):
 B = TypeVar("B", bound=Servers, default=RunningNats)
 
 
-@dataclass
-class ServiceProcess:
+class ServiceProcess(Part):
     """One service, which can be killed and begun again in place: same ports, same everything."""
 
-    name: str
-    launch: Launch
-    url: str
-    """Of its health endpoint."""
-    directory: Path
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    def __init__(self, name: str, launch: Launch, url: str, directory: Path) -> None:
+        """`url` is that of its health endpoint."""
+        super().__init__(name, launch, directory, is_ready=lambda: _says_ready(url))
+        self.url = url
 
-    @property
-    def log(self) -> Path:
-        """What the process printed, over all its lives."""
-        return self.directory / f"{self.name}.log"
 
-    @property
-    def pid(self) -> int:
-        """Of the running process. Raises RuntimeError where it does not run."""
-        if self._process is None:
-            raise RuntimeError(f"{self.name} does not run")
-        return self._process.pid
-
-    def begin(self) -> None:
-        """Start the process, without waiting for it."""
-        self._process = spawn(self.launch, self.directory / f"{self.name}.launch.json", self.log)
-
-    def is_ready(self) -> bool:
-        """Whether it says that it can work."""
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def wait_ready(self) -> None:
-        """Return when it is ready. Raises RuntimeError, with the end of its log, where it ends or takes too long."""
-        deadline = time.monotonic() + READY_SECONDS
-        while not self.is_ready():
-            ended = self._process is None or self._process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.name} did not become ready:\n{self.log.read_text()[-2000:]}")
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        """SIGKILL, as a crash would. Nothing happens where it does not run."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def stop(self) -> None:
-        """End it in order; kill it if that takes too long."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
-            self._process = None
+def _says_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -153,8 +153,6 @@ class ConsumerSpec:
     filter_subjects: tuple[str, ...]
     ack_wait_seconds: int = 15
     max_ack_pending: int = 1000
-    acknowledges_all: bool = False
-    """One ack covers everything before it (`ack_policy: all`): for a reader that folds in order."""
 
 
 OUTWARD: Final = "notifier-outward"

@@ -103,7 +103,7 @@ def consumer_config(spec: ConsumerSpec, replicas: int) -> api.ConsumerConfig:
         durable_name=spec.durable,
         filter_subjects=list(spec.filter_subjects),
         deliver_policy=api.DeliverPolicy.ALL,
-        ack_policy=api.AckPolicy.ALL if spec.acknowledges_all else api.AckPolicy.EXPLICIT,
+        ack_policy=api.AckPolicy.EXPLICIT,
         ack_wait=spec.ack_wait_seconds,
         max_ack_pending=spec.max_ack_pending,
         max_deliver=_UNLIMITED,

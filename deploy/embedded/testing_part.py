@@ -17,7 +17,8 @@ from deploy.embedded.processes import Launch, spawn
 
 READY_SECONDS = 60.0
 """How long a program may take to start on a busy machine."""
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.02
 
 
 @dataclass
@@ -33,27 +34,34 @@ class Part:
 
     @property
     def log(self) -> Path:
-        """What the program printed."""
+        """What the program printed, over all its lives."""
         return self.directory / f"{self.name}.log"
 
     @property
     def pid(self) -> int:
         """The pid of the running program. Raises RuntimeError when it does not run."""
-        if self._process is None:
-            raise RuntimeError(f"{self.name} does not run")
-        return self._process.pid
+        return self._require().pid
 
     def start(self) -> None:
-        """Start and wait until it answers. Raises RuntimeError with the log's end when it does not."""
+        """Start and wait until it answers. Raises RuntimeError as `wait_ready`."""
+        self.begin()
+        self.wait_ready()
+
+    def begin(self) -> None:
+        """Start, without waiting for it."""
         if self.before_start:
             self.before_start()
         self._process = spawn(self.launch, self.directory / f"{self.name}.launch.json", self.log)
+
+    def wait_ready(self) -> None:
+        """Return when it answers. Raises RuntimeError, with the log's end, where it ends or takes too long."""
+        process = self._require()
         deadline = time.monotonic() + READY_SECONDS
         while not self.is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"{self.name} did not become ready:\n{self.log.read_text()[-2000:]}")
-            time.sleep(0.01)
+            time.sleep(_POLL_SECONDS)
 
     def stop(self, how: signal.Signals | None = None) -> None:
         """End it in order, or by another signal; kill it if that takes too long."""
@@ -63,8 +71,7 @@ class Part:
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
         self._process = None
 
     def kill(self) -> None:
