@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol
 
-import httpx
 from typing_extensions import TypeVar
 
 from contracts.envelope import ServiceName
 from contracts.topology import SERVICES
+from deploy.embedded.local_http import answers
 from deploy.embedded.ports import free_port
 from deploy.embedded.processes import Launch
 from deploy.embedded.testing import RunningNats, start_nats
@@ -55,15 +55,8 @@ class ServiceProcess(Part):
 
     def __init__(self, name: str, launch: Launch, url: str, directory: Path) -> None:
         """`url` is that of its health endpoint."""
-        super().__init__(name, launch, directory, is_ready=lambda: _says_ready(url))
+        super().__init__(name, launch, directory, is_ready=lambda: answers(f"{url}/readyz", timeout_seconds=5))
         self.url = url
-
-
-def _says_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @dataclass(frozen=True)

@@ -350,8 +350,8 @@ class Consumer:
 
 async def _as_it_is(raw: Msg) -> NatsMessage:
     """For FastStream: nothing of a message is its business. Its own parser would take it for one that nobody is to
-    acknowledge."""
-    return NatsMessage(raw_message=raw, body=raw.data)
+    acknowledge, and an id that is not given is made of randomness that nobody looks at."""
+    return NatsMessage(raw_message=raw, body=raw.data, correlation_id=raw.reply)
 
 
 def _stop_if_called_off(row: Subscription[Any], sight: Sight) -> None:

@@ -5,6 +5,7 @@ Invariant: never through a proxy. Everything asked here is on this machine.
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -54,6 +55,6 @@ def answers(url: str, *, timeout_seconds: float = 1.0) -> bool:
     """Whether GET `url` succeeds now."""
     try:
         request_json("GET", url, timeout_seconds=timeout_seconds)
-    except (HttpError, OSError):
+    except (HttpError, OSError, http.client.HTTPException):  # the last: it died in the middle of its answer
         return False
     return True

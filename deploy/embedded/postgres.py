@@ -41,10 +41,8 @@ _INITDB_SECONDS = 60.0
 _SETTINGS = {
     "unix_socket_directories": "",
     "max_connections": "200",
-    "shared_buffers": "64MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    "max_wal_size": "256MB",
     "max_logical_replication_workers": "0",
     "io_workers": "1",
     "jit": "off",

@@ -234,13 +234,9 @@ class Driver:
         return self.on.services[name]
 
     async def ready(self, *names: str) -> None:
-        """Return when these services (or all) say that they can work."""
+        """Return when these services (or all) say that they can work. Raises as `Part.wait_ready`."""
         for service in [self.service(name) for name in names] or self.on.services.values():
-            await until(
-                lambda service=service: asyncio.to_thread(service.is_ready),  # type: ignore[misc]
-                within_seconds=60,
-                what=f"{service.name} ready",
-            )
+            await asyncio.to_thread(service.wait_ready)
 
     # -- judging -------------------------------------------------------------------------------------------------------
 

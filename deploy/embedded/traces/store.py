@@ -3,7 +3,8 @@
 Spans lie in the table in the order of their trace, so a whole trace is one short stretch of the file. Invariants:
 `submit` returns when the spans are committed; a span is stored once however often it is sent; what waits to be
 written is bounded, and beyond that the sender is asked to come back. WAL with synchronous=NORMAL: a killed process
-loses nothing, a power cut may lose the last seconds, which is what traces are worth.
+loses nothing, a power cut may lose the last seconds, which is what traces are worth. Each batch touches as many pages
+as it has traces, so many pages (32 MiB) are kept at hand and go to the file together.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ PRAGMA page_size = 8192;
 PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
+PRAGMA cache_size = -32768;
+PRAGMA wal_autocheckpoint = 4000;
 CREATE TABLE IF NOT EXISTS resources (
     id INTEGER PRIMARY KEY,
     service TEXT NOT NULL,
