@@ -1,10 +1,12 @@
-"""Several test processes beside each other (`pytest -n 2 --dist loadfile`): who takes which tests, and which ports.
+"""Several test processes beside each other (`pytest -n 2 --dist loadfile`): who takes which tests, and which ports;
+and what no test may inherit from whoever started it.
 
 Invariant: tests that share something expensive run in one process, so it is made once. That is a file, as `loadfile`
 has it, and a folder of `TOGETHER`, whose fixtures belong to the whole folder.
 """
 
 import os
+import signal
 import sys
 from pathlib import PurePosixPath
 from typing import Final
@@ -57,7 +59,11 @@ def pytest_configure() -> None:
     about to.
 
     pytest rewrites every module of tests before it is compiled: seconds at each run, for each process, where the
-    environment has `PYTHONDONTWRITEBYTECODE`. The platform's own processes keep theirs anyway."""
+    environment has `PYTHONDONTWRITEBYTECODE`. The platform's own processes keep theirs anyway.
+
+    A shell without job control starts what it puts into the background with SIGINT ignored, and every process below
+    inherits that: Ctrl-C, which tests press, would reach nobody."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if (worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None:

@@ -5,6 +5,7 @@ It dies with the thread that started it, so start it in the main thread (an ordi
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -82,8 +83,11 @@ class Part:
             self._process = None
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP), as a machine under load would."""
-        self._require().send_signal(signal.SIGSTOP)
+        """Freeze it (SIGSTOP), as a machine under load would, and wait until it stands: its threads run on until the
+        one that gets the signal has had its turn, and might answer meanwhile."""
+        process = self._require()
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let it go on."""

@@ -165,6 +165,7 @@ class RealWorld:
 
     def stop_slack(self) -> None:
         os.kill(self._pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self._pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def start_slack(self) -> None:
         os.kill(self._pid, signal.SIGCONT)
