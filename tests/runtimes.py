@@ -168,9 +168,9 @@ class RuntimeUnderTest:
     def provider(self) -> SlipwayProvider:
         return SlipwayProvider(Access(runtime=self.data, ingress=CaddyAdmin(self.caddy.admin_socket)))
 
-    def make_slot(self, environment: str, *, route: bool = True, **labels: str) -> Mark:
-        """As Terraform makes it: the namespace, and the route."""
-        mark = Mark(environment, str(uuid4()))
+    def make_slot(self, environment: str, *, incarnation: str | None = None, route: bool = True, **labels: str) -> Mark:
+        """As Terraform makes it: the namespace, and the route; of a life of its own, or of `incarnation`."""
+        mark = Mark(environment, incarnation or str(uuid4()))
         NamespaceResource(self.provider).ensure(mark, {"name": environment, "labels": labels})
         if route:
             wanted = {"hostname": host(environment), "clone_url": "http://forge.test/a.git", "branch": "main"}

@@ -12,7 +12,6 @@ import pytest
 
 from chassis.bus import Bus
 from deploy.embedded.home import write_file
-from services.provisioner.adapters.terraform_provider.marks import Mark
 from tests.gateways import Platform, admin_client, asked, events_of, everybody_on, gateway_platform, told_to_its_end
 from tests.runtimes import (
     TOKEN,
@@ -81,9 +80,7 @@ async def created(together: Together, api: httpx.AsyncClient, buses: dict[str, B
     answer = await api.post("/api/v1/environments", json=asked(name, golden_path="frontend"))
     assert answer.status_code == 202, answer.text
     [request] = await events_of(buses["gateway"], name)
-    together.runtime.make_slot(name)
-    slot = together.runtime.data / name / ".slipway.json"
-    slot.write_text(json.dumps({"mark": str(Mark(name, str(request.id))), "labels": {}}))
+    together.runtime.make_slot(name, incarnation=str(request.id))
     await told_to_its_end(buses, request)  # type: ignore[arg-type]
 
     async def is_ready() -> bool:
@@ -145,7 +142,8 @@ async def test_an_applications_output_can_be_followed_through_the_gateway(
     together: Together, api: httpx.AsyncClient, buses: dict[str, Bus], visitor: Client
 ) -> None:
     await created(together, api, buses, "talk")
-    await deploy(api, "talk", "t1", {"dist/index.html": "one"})
+    answer = await deploy(api, "talk", "t1", {"dist/index.html": "one"})
+    assert answer.status_code == 200, answer.text
     # A site prints nothing, so the runtime's own words about another kind of application have to do.
     slot = await visitor.view("talk")
     assert slot.state == "healthy"
